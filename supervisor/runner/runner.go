@@ -1,0 +1,176 @@
+// Package runner keeps processes running: it starts a rendered definition,
+// restarts it by its policy, stops it with its hooks and grace, and finds it
+// again after a restart of the daemon.
+//
+// What it hands out is a supervised process, not a single execution, so that a
+// systemd unit with Restart=always and a child with a restart task look alike
+// from above.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rollbridge/supervisor/config"
+)
+
+// ErrGone is what Adopt answers for a process that no longer runs.
+var ErrGone = errors.New("process is gone")
+
+// A Runner makes supervised processes. Its methods may be called concurrently.
+type Runner interface {
+	// Kind is "direct" or "systemd".
+	Kind() string
+	// New prepares a process; nothing runs before its Start. observe is told
+	// what happens to the process, in order, from one goroutine at a time; it
+	// must not block and must not call back into the process.
+	New(spec config.Spec, observe func(Event)) Process
+	// Adopt takes back a process that an earlier daemon started, or answers
+	// ErrGone.
+	Adopt(ctx context.Context, ref Ref, spec config.Spec, observe func(Event)) (Process, error)
+}
+
+// A Process is one rendered definition kept running, with all descendants of
+// whatever instance of it runs now. Its methods may be called concurrently;
+// one stop or start of it happens at a time, and later callers join it.
+type Process interface {
+	// Spec is the definition the next start uses.
+	Spec() config.Spec
+	// Ref is what a state file keeps to find the running instance again.
+	Ref() Ref
+	// Start starts the process; it returns when the command was executed, or
+	// with the reason why it could not be. From then on the restart policy
+	// holds, after a failed start too, until Stop. Starting a running process
+	// does nothing. The restart budget is fresh.
+	Start(ctx context.Context, reason Reason) error
+	// Restart is Stop and Start with a fresh budget, as one step: a Stop that
+	// is called meanwhile wins, and nothing runs after it.
+	Restart(ctx context.Context, reason Reason) error
+	// Stop ends the process and all its descendants: hooks, signal, grace,
+	// SIGKILL. When ctx ends first, SIGKILL follows at once. It returns when
+	// nothing is left, or says what is; calling it again is harmless.
+	Stop(ctx context.Context) error
+	// Update gives the definition that the next start, and the next stop, use.
+	// The running instance is not touched.
+	Update(spec config.Spec)
+	// Retire ends automatic restarts; the running instance goes on.
+	Retire()
+	// Watch returns the state of things and a channel that is closed when it
+	// has changed.
+	Watch() (Status, <-chan struct{})
+	// Output is the last lines of output, oldest first, over all instances.
+	Output() []Line
+	// Listens says who accepts connections on a TCP address: this process (or
+	// a descendant), or somebody else.
+	Listens(addr netip.AddrPort) (Listener, error)
+}
+
+// Ref names one running process, never another one by chance. It holds neither
+// command nor environment.
+type Ref struct {
+	Unit       string `json:"unit,omitempty"`
+	Invocation string `json:"invocation,omitempty"`
+	PID        int    `json:"pid,omitempty"`
+	StartTime  uint64 `json:"startTime,omitempty"` // field 22 of /proc/PID/stat
+	BootID     string `json:"bootId,omitempty"`
+}
+
+// State is the state of a supervised process, in the words of `status`.
+type State string
+
+// The states of a process.
+const (
+	Starting State = "starting" // being started for the first time
+	Running  State = "running"
+	Stopping State = "stopping" // a stop was asked for and is under way
+	Stopped  State = "stopped"  // ended as asked, or never started
+	Failed   State = "failed"   // ended by itself or could not be started
+)
+
+// Reason is why an instance was started.
+type Reason string
+
+// The reasons of a start.
+const (
+	Deploy Reason = "deploy"
+	Crash  Reason = "crash" // automatic restart
+	Manual Reason = "manual"
+	Memory Reason = "memory"
+)
+
+// Status is a supervised process at one moment.
+type Status struct {
+	State     State
+	PID       int       // 0 when nothing runs
+	StartedAt time.Time // of the last instance; zero when there was none
+	Reason    Reason    // of the last start; "" when there was none
+	Exit      *Exit     // of the last instance, nil while one runs or none did
+	Err       error     // why the last start failed, nil when it did not
+
+	Restarts int       // automatic restarts, tried or done, over the process's life
+	RetryAt  time.Time // when the next automatic restart is due; zero when none is
+	GaveUp   bool      // the restart budget is used up
+
+	MemoryRestarts      int
+	LastMemoryRestartAt time.Time
+	RSSBytes            int64
+	Children            []Child
+}
+
+// Child is one member of a process as memory supervision saw it.
+type Child struct {
+	PID      int    `json:"pid"`
+	Command  string `json:"command"`
+	RSSBytes int64  `json:"rssBytes,omitempty"`
+}
+
+// Exit is how an instance ended. Signal 0 means that it exited with Code;
+// Unknown means that it ended while no one was there to see how.
+type Exit struct {
+	Code    int
+	Signal  syscall.Signal
+	Unknown bool
+}
+
+// String says it in words: "exited with status 3", "killed by SIGTERM".
+func (e Exit) String() string {
+	switch {
+	case e.Unknown:
+		return "ended, how is not known"
+	case e.Signal != 0:
+		return "killed by " + unix.SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exited with status %d", e.Code)
+}
+
+// Event is something that happened to a process, with the definition the
+// instance it happened to was started from.
+type Event struct {
+	Spec    config.Spec
+	Message string         // as listed in docs/logging.md
+	Data    map[string]any // without processId and releaseId, which Spec has
+}
+
+// Line is one line of output.
+type Line struct {
+	At     time.Time
+	Stream string // "stdout" or "stderr"
+	Text   string // valid UTF-8, without the line end
+}
+
+// Listener is the answer of Process.Listens.
+type Listener int
+
+// Who listens on an address.
+const (
+	Nobody Listener = iota
+	Own
+	Foreign
+	Undetermined // someone listens, but who cannot be found out here
+)
