@@ -23,9 +23,11 @@ type answer struct {
 }
 
 func newAnswer(w http.ResponseWriter, r *http.Request, p *Proxy, k kind) *answer {
+	control := http.NewResponseController(w)
+	control.EnableFullDuplex() // else the server drops what is unread of the body once the answer begins
 	return &answer{
 		ResponseWriter: w,
-		control:        http.NewResponseController(w),
+		control:        control,
 		proxy:          p,
 		old:            !r.ProtoAtLeast(1, 1),
 		// What follows an upgrade that was not made is not read as a request.

@@ -154,6 +154,9 @@ func (p *Proxy) closeQuiet(unused bool) int {
 func (p *Proxy) cut() int {
 	n := p.tunnels.cutAll() + p.connections()
 	p.cancel()
+	if u := p.active.Load(); u != nil {
+		u.closeIdle()
+	}
 	if err := p.server.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		p.report(fmt.Errorf("shutdown: %w", err))
 	}

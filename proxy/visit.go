@@ -52,18 +52,19 @@ type visit struct {
 func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{proxy: p, kind: kindOf(r), peer: p.peerOf(r), target: originForm(r.RequestURI)}
 	client := newAnswer(w, r, p, v.kind)
-	if v.kind == plain {
-		r.Header.Del("Upgrade") // to anything but WebSocket is ignored
-	}
 	v.body = newUpload(client.control, r.Body)
-	r.Body = v.body.reader()
+	in := r.WithContext(r.Context()) // the server looks at the body of r itself
+	in.Body = v.body.reader()
+	if v.kind == plain {
+		in.Header.Del("Upgrade") // to anything but WebSocket is ignored
+	}
 	defer v.body.end()
 	defer v.leave()
-	if err := v.claim(r.Context()); err != nil {
-		v.fail(client, r, err)
+	if err := v.claim(in.Context()); err != nil {
+		v.fail(client, in, err)
 		return
 	}
-	v.forward(client, r)
+	v.forward(client, in)
 	if v.upgraded != nil {
 		v.tunnel(client)
 	}
