@@ -6,3 +6,4 @@ require (
 	github.com/gorilla/websocket v1.5.3 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
+require golang.org/x/sys v0.49.0
