@@ -1,0 +1,185 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	newGrace = time.Second // for a connection that never sent anything, at a shutdown
+	cutGrace = time.Second // for requests to end whose connection was cut
+)
+
+// Serve accepts connections from l and serves them, until Shutdown closes l. It
+// may be called for several listeners. A listener that fails ends it with the
+// error; a lack of file descriptors does not, it is reported and waited out.
+func (p *Proxy) Serve(l net.Listener) error {
+	if !p.adopt(l) {
+		l.Close()
+		return nil
+	}
+	defer p.serving.Done()
+	err := p.server.Serve(listener{l, p})
+	if p.closing.Load() {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// adopt makes l one of the listeners that Shutdown closes.
+func (p *Proxy) adopt(l net.Listener) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing.Load() {
+		return false
+	}
+	p.listeners[l] = true
+	p.serving.Add(1)
+	return true
+}
+
+// listener makes clientConns.
+type listener struct {
+	net.Listener
+	proxy *Proxy
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &clientConn{Conn: conn, proxy: l.proxy}, nil
+}
+
+// connState follows what each connection is doing; a tunnel is not among them.
+func (p *Proxy) connState(conn net.Conn, state http.ConnState) {
+	c := conn.(*clientConn)
+	p.mu.Lock()
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(p.conns, c)
+	} else {
+		p.conns[c] = state
+	}
+	p.mu.Unlock()
+	p.notify()
+}
+
+// notify wakes Shutdown, if there is one.
+func (p *Proxy) notify() {
+	if !p.closing.Load() {
+		return
+	}
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Shutdown stops accepting and serves out: a request that arrives on a
+// connection that was accepted is still answered, then the connection ends.
+// WebSockets get a Close frame. It returns when all of them are gone; when ctx
+// ends first the rest is cut, and the error says how much. A second call waits
+// for the first.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	select {
+	case p.shutdown <- struct{}{}:
+		defer func() { <-p.shutdown }()
+	case <-ctx.Done():
+		return fmt.Errorf("shutdown: %w", context.Cause(ctx))
+	}
+	p.stopAccepting()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.tunnels.closeAll(p.options.Load().CloseSpread)
+	}()
+	err := p.serveOut(ctx, gone)
+	cut := p.cut()
+	p.awaitCut(gone)
+	if err != nil {
+		return fmt.Errorf("shutdown: cut %d connections: %w", cut, err)
+	}
+	return nil
+}
+
+// stopAccepting closes the listeners and waits until no connection can come.
+func (p *Proxy) stopAccepting() {
+	p.mu.Lock()
+	p.closing.Store(true)
+	for l := range p.listeners {
+		l.Close()
+	}
+	p.mu.Unlock()
+	p.serving.Wait()
+}
+
+// serveOut waits until every connection has ended by itself.
+func (p *Proxy) serveOut(ctx context.Context, gone <-chan struct{}) error {
+	grace := time.NewTimer(newGrace)
+	defer grace.Stop()
+	unused := false // whether unused connections are closed too
+	for p.closeQuiet(unused) > 0 || gone != nil {
+		select {
+		case <-p.changed:
+		case <-gone:
+			gone = nil
+		case <-grace.C:
+			unused = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// closeQuiet closes the connections on which no request is under way and
+// returns how many are left.
+func (p *Proxy) closeQuiet(unused bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c, state := range p.conns {
+		if state == http.StateIdle || state == http.StateNew && unused {
+			c.leave() // its goroutine takes it out of conns
+		}
+	}
+	return len(p.conns)
+}
+
+// cut ends what is left and returns how many connections that were.
+func (p *Proxy) cut() int {
+	n := p.tunnels.cutAll() + p.connections()
+	p.cancel()
+	if u := p.active.Load(); u != nil {
+		u.closeIdle()
+	}
+	if err := p.server.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		p.report(fmt.Errorf("shutdown: %w", err))
+	}
+	return n
+}
+
+// awaitCut waits for what was cut to be gone, tunnels too.
+func (p *Proxy) awaitCut(tunnels <-chan struct{}) {
+	timeout := time.NewTimer(cutGrace)
+	defer timeout.Stop()
+	for p.connections() > 0 || tunnels != nil {
+		select {
+		case <-p.changed:
+		case <-tunnels:
+			tunnels = nil
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+func (p *Proxy) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
