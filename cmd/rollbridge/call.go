@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -49,7 +51,7 @@ func (e *env) load(path string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(e.absolute(path))
+	cfg, err := config.Load(path)
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		return nil, invalidConfig(path, problems)
@@ -148,7 +150,7 @@ func (r *remote) explainDial(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return r.noDaemon("ECONNREFUSED")
 	case errors.Is(err, control.ErrNoDaemon):
-		return &fault{err, r.startHint(), exitNoDaemon}
+		return &fault{err: err, hint: r.startHint(), code: exitNoDaemon}
 	case errors.Is(err, fs.ErrPermission):
 		return failure(fmt.Errorf("connect EACCES %s: you may not talk to this daemon", r.socket),
 			"run it as the daemon's user, or give your group access with control.group and control.mode")
@@ -157,7 +159,7 @@ func (r *remote) explainDial(ctx context.Context, err error) error {
 }
 
 func (r *remote) noDaemon(code string) error {
-	return &fault{fmt.Errorf("no daemon is running: connect %s %s", code, r.socket), r.startHint(), exitNoDaemon}
+	return &fault{err: fmt.Errorf("no daemon is running: connect %s %s", code, r.socket), hint: r.startHint(), code: exitNoDaemon}
 }
 
 func (r *remote) startHint() string {
@@ -169,18 +171,24 @@ func (r *remote) explainCall(ctx context.Context, command string, err error) err
 	var said *control.Error
 	switch {
 	case errors.As(err, &said):
-		return complaint(said.Message, said.Hint)
+		return &fault{err: errors.New(said.Message), details: said.Output, hint: said.Hint, code: exitFailed}
 	case context.Cause(ctx) == errSilent:
 		return failure(fmt.Errorf("%s: the daemon on %s did not answer within %s", command, r.socket, r.timeout),
 			"it may be stuck or very busy; --timeout waits longer, its log tells more")
 	case context.Cause(ctx) == errHanging:
 		return failure(fmt.Errorf("%s: the daemon on %s gives no sign of life", command, r.socket),
 			"it may be stopped or stuck; what was asked for may still happen when it goes on")
-	case errors.Is(err, control.ErrBadAnswer):
-		return failure(fmt.Errorf("%s: %w", command, err), "something other than rollbridge may listen on "+r.socket)
+	case wentAway(err):
+		return failure(fmt.Errorf("%s: the daemon went away before it answered", command),
+			"its log says why; rollbridge status shows what runs when it is back")
 	}
-	return failure(fmt.Errorf("%s: the daemon went away before it answered", command),
-		"its log says why; rollbridge status shows what runs when it is back")
+	return failure(fmt.Errorf("%s: %w", command, err), "is it rollbridge that listens on "+r.socket+"?")
+}
+
+// wentAway reports whether an error means that the other side hung up.
+func wentAway(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // print writes a result: the daemon's own JSON, or text for people.

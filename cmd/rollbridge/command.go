@@ -73,10 +73,13 @@ func (c *command) missing(args []string) string {
 
 // explain turns a complaint of the option parser into ours.
 func (c *command) explain(err error) error {
+	var own *fault
 	var unknown *pflag.NotExistError
 	var bare *pflag.ValueRequiredError
 	var bad *pflag.InvalidValueError
 	switch {
+	case errors.As(err, &own): // of a count, a choice
+		return own
 	case errors.As(err, &unknown):
 		return c.unknownOption(unknown)
 	case errors.As(err, &bare):
@@ -104,15 +107,24 @@ func (c *command) hint() string { return "rollbridge " + c.name + " --help lists
 // optionName is how an option is written in help and errors:
 // "-c, --config <path>".
 func optionName(f *pflag.Flag) string {
-	var b strings.Builder
+	name := "--" + f.Name
 	if f.Shorthand != "" {
-		b.WriteString("-" + f.Shorthand + ", ")
+		name = "-" + f.Shorthand + ", " + name
 	}
-	b.WriteString("--" + f.Name)
-	if kind, _ := pflag.UnquoteUsage(f); kind != "" {
-		b.WriteString(" <" + kind + ">")
+	if value, _ := optionUsage(f); value != "" {
+		name += " " + value
 	}
-	return b.String()
+	return name
+}
+
+// optionUsage splits a usage text such as "<path> of the file" into what stands
+// for the value and the explanation.
+func optionUsage(f *pflag.Flag) (value, text string) {
+	if !strings.HasPrefix(f.Usage, "<") {
+		return "", f.Usage
+	}
+	value, text, _ = strings.Cut(f.Usage, "> ")
+	return value + ">", text
 }
 
 // wanted says in words what kind of value an option takes.

@@ -39,7 +39,7 @@ signals change nothing.`,
 		example: "rollbridge daemon --config rollbridge.yaml",
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
-			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "what keeps processes running; `kind`: auto, systemd, direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> of what keeps processes running: auto, systemd, direct (default: $ROLLBRIDGE_RUNNER, else auto)")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}

@@ -57,10 +57,10 @@ type startOptions struct {
 
 func (o *startOptions) flags(f *pflag.FlagSet) {
 	o.timeoutMs = 10000
-	f.StringVar(&o.log, "daemon-log-path", "", "where a started daemon writes its log; `path` (default: beside the control socket)")
-	f.StringVar(&o.pid, "daemon-pid-path", "", "where its process id is written; `path` (default: beside the control socket)")
-	f.StringVar(&o.runtime, "daemon-runtime-path", "", "has no effect; `path`")
-	f.Var(milliseconds{"daemon-start-timeout-ms", &o.timeoutMs}, "daemon-start-timeout-ms", "how long it may take to get ready; `number` (default 10000)")
+	f.StringVar(&o.log, "daemon-log-path", "", "<path> of the log of a started daemon (default: beside the control socket)")
+	f.StringVar(&o.pid, "daemon-pid-path", "", "<path> of the file with its process id (default: beside the control socket)")
+	f.StringVar(&o.runtime, "daemon-runtime-path", "", "<path> has no effect: the program is one file, nothing is copied")
+	f.Var(milliseconds{"daemon-start-timeout-ms", &o.timeoutMs}, "daemon-start-timeout-ms", "<number> of milliseconds it may take to get ready (default 10000)")
 }
 
 // ensure returns the status of the daemon, which it starts when none is there.

@@ -9,9 +9,10 @@ import (
 // A fault is an error together with what to do about it and the exit code it
 // ends the program with.
 type fault struct {
-	err  error
-	hint string // "" when there is nothing to advise
-	code int
+	err     error
+	details []string // lines that belong to it, such as output of a process
+	hint    string   // "" when there is nothing to advise
+	code    int
 }
 
 func (f *fault) Error() string { return f.err.Error() }
@@ -19,12 +20,12 @@ func (f *fault) Unwrap() error { return f.err }
 
 // usageFault is a mistake in the command line.
 func usageFault(text, hint string) error {
-	return &fault{errors.New(text), hint, exitUsage}
+	return &fault{err: errors.New(text), hint: hint, code: exitUsage}
 }
 
 // failure is anything else that went wrong and can be mended.
 func failure(err error, hint string) error {
-	return &fault{err, hint, exitFailed}
+	return &fault{err: err, hint: hint, code: exitFailed}
 }
 
 // complaint is a failure said in a whole sentence.
@@ -49,6 +50,9 @@ func (e *env) report(err error) int {
 		f = &fault{err: err, code: exitFailed}
 	}
 	fmt.Fprintf(e.Stderr, "%s %s\n", e.Stderr.red("error:"), strings.TrimRight(f.Error(), "\n"))
+	for _, line := range f.details {
+		fmt.Fprintf(e.Stderr, "  %s\n", line)
+	}
 	if f.hint != "" {
 		fmt.Fprintf(e.Stderr, "%s %s\n", e.Stderr.dim("hint:"), f.hint)
 	}

@@ -67,10 +67,7 @@ func (c *command) help() string {
 	fmt.Fprintf(&b, "Usage: %s\n\n%s\n\nOptions:\n", strings.TrimSpace("rollbridge "+c.name+" "+c.synopsis), c.long)
 	var rows [][2]string
 	c.flagSet().VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
-		_, text := pflag.UnquoteUsage(f)
+		_, text := optionUsage(f)
 		rows = append(rows, [2]string{optionName(f), text})
 	})
 	rows = append(rows, [2]string{"-h, --help", "explain this command"})

@@ -21,18 +21,15 @@ type target struct {
 
 func (t *target) flags(f *pflag.FlagSet, timeout time.Duration) {
 	configFlag(f, &t.config)
-	text := "give up when there is no answer for this `duration`"
+	text := "<duration> to wait for the answer (default " + timeout.String() + ")"
 	if timeout == 0 {
-		text = "give up when there is no answer for this `duration` (default: wait while the daemon is alive)"
+		text = "<duration> to wait for the answer (default: while the daemon is alive)"
 	}
 	f.DurationVar(&t.timeout, "timeout", timeout, text)
-	if timeout != 0 {
-		f.Lookup("timeout").Usage += " (default " + timeout.String() + ")"
-	}
 }
 
 func configFlag(f *pflag.FlagSet, path *string) {
-	f.StringVarP(path, "config", "c", "", "configuration file; `path` (default: rollbridge.yaml, .yml or .json here, then /etc/rollbridge/rollbridge.yaml)")
+	f.StringVarP(path, "config", "c", "", "<path> configuration file (default: rollbridge.yaml, .yml or .json here, else /etc/rollbridge/rollbridge.yaml)")
 }
 
 // format says how a result is printed.

@@ -32,11 +32,19 @@ func watchSignals() <-chan os.Signal {
 func (d *daemon) mindSignals(signals <-chan os.Signal) {
 	stopping := false
 	for s := range signals {
-		action := "none"
-		if end := s == unix.SIGTERM || s == unix.SIGINT; end && !stopping {
-			stopping, action = true, "shutdown"
+		begin := !stopping && (s == unix.SIGTERM || s == unix.SIGINT)
+		d.noteSignal(s, begin)
+		if begin {
+			stopping = true
 			go d.supervisor.Shutdown(context.Background())
 		}
-		d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 	}
+}
+
+func (d *daemon) noteSignal(s os.Signal, begin bool) {
+	action := "none"
+	if begin {
+		action = "shutdown"
+	}
+	d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 }

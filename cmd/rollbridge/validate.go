@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/pflag"
 
@@ -37,13 +36,12 @@ it. Asks no daemon.`,
 
 // A verdict is what there is to say about a configuration file.
 type verdict struct {
-	Config *configSummary `json:"config"` // null when there are issues
-	Issues []issue        `json:"issues"`
-	Path   *string        `json:"path"` // as given or found; null when there is none
-	Valid  bool           `json:"valid"`
+	Config *configSummary  `json:"config"` // null when there are issues
+	Issues config.Problems `json:"issues"`
+	Path   *string         `json:"path"` // as given or found; null when there is none
+	Valid  bool            `json:"valid"`
 
-	problems config.Problems // with positions; nil when it could not be read at all
-	err      error           // why there is no file to read
+	err error // why there is nothing to read positions from; nil when there is
 }
 
 type configSummary struct {
@@ -57,46 +55,29 @@ type proxySummary struct {
 	Port int    `json:"port"`
 }
 
-// issue is one mistake. The place is added to what scripts know.
-type issue struct {
-	Fix     string `json:"fix"`
-	Message string `json:"message"`
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Key     string `json:"key,omitempty"`
-}
-
 const loadFix = "make sure that the file exists, can be read and is YAML or JSON"
 
 // validate reads the configuration at path, or the one found by default.
 func (e *env) validate(given string) verdict {
 	path, err := e.configPath(given)
 	if err != nil {
-		return verdict{Issues: []issue{{Message: err.Error(), Fix: "pass --config <path>, or add a rollbridge.yaml here"}}, err: err}
+		return unread(nil, err, "pass --config <path>, or add a rollbridge.yaml here")
 	}
-	cfg, err := config.Load(e.absolute(path))
-	v := verdict{Path: &path, Issues: []issue{}}
+	cfg, err := config.Load(path)
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		v.problems = problems
-		v.Issues = issues(problems)
+		return verdict{Path: &path, Issues: problems}
 	case err != nil:
-		v.Issues = []issue{{Message: err.Error(), Fix: loadFix}}
-	default:
-		v.Valid = true
-		v.Config = &configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port}}
+		return unread(&path, err, loadFix)
 	}
-	return v
+	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port}}
+	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary}
 }
 
-func issues(problems config.Problems) []issue {
-	var list []issue
-	for _, p := range problems {
-		list = append(list, issue{Fix: p.Fix, Message: p.Message, File: p.File, Line: p.Line, Column: p.Column, Key: p.Path})
-	}
-	return list
+// unread is the verdict on a file that could not be read: one issue.
+func unread(path *string, err error, fix string) verdict {
+	return verdict{Path: path, Issues: config.Problems{{Message: err.Error(), Fix: fix}}, err: err}
 }
 
 func (e *env) printVerdict(v verdict) error {
@@ -121,20 +102,19 @@ func (v verdict) exit() error {
 // writeVerdict says it in words: on stdout that all is well, on stderr what is
 // not.
 func (e *env) writeVerdict(v verdict) error {
-	if v.err != nil {
-		return v.err
-	}
-	if v.Valid {
+	switch {
+	case v.Valid:
 		_, err := fmt.Fprintf(e.Stdout, "%s is valid: %s, proxy on %s:%d.\n", *v.Path, processCount(v.Config.Processes), v.Config.Proxy.Host, v.Config.Proxy.Port)
 		return err
+	case v.Path == nil:
+		return v.err
+	case v.err != nil:
+		fmt.Fprintf(e.Stderr, "Found 1 configuration issue in %s:\n\n1. %s\n   Fix: %s\n", *v.Path, v.Issues[0].Message, v.Issues[0].Fix)
+	case e.Stderr.terminal:
+		v.Issues.WriteText(e.Stderr, e.Stderr.colours)
+	default:
+		v.Issues.WritePlain(e.Stderr)
 	}
-	if v.problems != nil && e.Stderr.terminal {
-		if err := v.problems.WriteText(e.Stderr); err != nil {
-			return err
-		}
-		return v.exit()
-	}
-	writeIssues(e.Stderr, *v.Path, v.Issues)
 	return v.exit()
 }
 
@@ -143,15 +123,4 @@ func processCount(n int) string {
 		return "1 process"
 	}
 	return fmt.Sprintf("%d processes", n)
-}
-
-// writeIssues lists issues for scripts and logs.
-func writeIssues(w io.Writer, path string, list []issue) {
-	fmt.Fprintf(w, "Found %s in %s:\n", plural(len(list), "configuration issue"), path)
-	for i, it := range list {
-		fmt.Fprintf(w, "\n%d. %s\n   Fix: %s\n", i+1, it.Message, it.Fix)
-		if it.Line > 0 {
-			fmt.Fprintf(w, "   At: %s:%d:%d\n", it.File, it.Line, it.Column)
-		}
-	}
 }
