@@ -132,6 +132,7 @@ type StatusResult struct {
 	Application     string          `json:"application"`
 	Config          string          `json:"config"` // the file the daemon reads
 	Control         ControlStatus   `json:"control"`
+	Daemon          *DaemonFigures  `json:"daemon,omitempty"`
 	DaemonRuntime   DaemonRuntime   `json:"daemonRuntime"`
 	Operation       *Operation      `json:"operation,omitempty"` // the one under way
 	Orphans         []Orphan        `json:"orphans"`
@@ -150,6 +151,12 @@ type ControlStatus struct {
 	Mode  *int   `json:"mode,omitempty"`
 	Owner string `json:"owner,omitempty"`
 	Path  string `json:"path"`
+}
+
+// DaemonFigures is what the daemon itself holds.
+type DaemonFigures struct {
+	Goroutines int `json:"goroutines"`
+	FDs        int `json:"fds"`
 }
 
 // DaemonRuntime is the program that the daemon runs.

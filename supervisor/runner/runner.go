@@ -64,8 +64,9 @@ type Process interface {
 	// Watch returns the state of things and a channel that is closed when it
 	// has changed.
 	Watch() (Status, <-chan struct{})
-	// Output is the last lines of output, oldest first, over all instances.
-	Output() []Line
+	// Output is the kept lines of output, over all instances, that are numbered
+	// from after on; lines are counted from 0.
+	Output(after uint64) Output
 	// Listens says who accepts connections on a TCP address: this process (or
 	// a descendant), or somebody else.
 	Listens(addr netip.AddrPort) (Listener, error)
@@ -155,6 +156,13 @@ type Event struct {
 	Spec    config.Spec
 	Message string         // as listed in docs/logging.md
 	Data    map[string]any // without processId and releaseId, which Spec has
+}
+
+// Output is a stretch of output, oldest line first.
+type Output struct {
+	Lines   []Line
+	Next    uint64          // number of the first line not in Lines
+	Changed <-chan struct{} // closed when there are more lines
 }
 
 // Line is one line of output.

@@ -1,0 +1,178 @@
+package supervisor
+
+import (
+	"context"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/runner"
+)
+
+// Status tells what runs. It never waits for an operation.
+func (s *Supervisor) Status(context.Context, struct{}, func(any)) (StatusResult, error) {
+	return s.status(), nil
+}
+
+func (s *Supervisor) status() StatusResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	result := StatusResult{
+		ActiveReleaseID: s.active.idOrNil(),
+		Application:     s.config.Application,
+		Config:          s.config.File,
+		Control:         controlStatus(s.config.Control),
+		Daemon:          daemonFigures(),
+		DaemonRuntime:   s.opt.Runtime,
+		Operation:       s.op.statusLocked(),
+		Orphans:         []Orphan{},
+		PID:             os.Getpid(),
+		Proxy:           s.proxyStatusLocked(),
+		Releases:        []ReleaseStatus{},
+		Runner:          s.runner.Kind(),
+		Services:        ownedStatus(s.services),
+		Singletons:      ownedStatus(s.singletons),
+		StartedAt:       timestamp(s.started),
+	}
+	for _, r := range s.releases {
+		result.Releases = append(result.Releases, r.statusLocked())
+	}
+	return result
+}
+
+func controlStatus(c config.Control) ControlStatus {
+	status := ControlStatus{Group: c.Group, Owner: c.Owner, Path: c.Path}
+	if c.Mode != nil {
+		mode := int(*c.Mode)
+		status.Mode = &mode
+	}
+	return status
+}
+
+// daemonFigures is what a watcher of leaks wants to know.
+func daemonFigures() *DaemonFigures {
+	figures := &DaemonFigures{Goroutines: runtime.NumGoroutine()}
+	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
+		figures.FDs = len(fds) - 1 // not the one this look has open
+	}
+	return figures
+}
+
+func (s *Supervisor) proxyStatusLocked() ProxyStatus {
+	status := ProxyStatus{Host: s.config.Proxy.Host, Port: s.config.Proxy.Port, UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held()}
+	if addr, ok := s.opt.ProxyAddr.(*net.TCPAddr); ok {
+		status.Port = addr.Port
+	}
+	return status
+}
+
+func (op *operation) statusLocked() *Operation {
+	if op == nil {
+		return nil
+	}
+	return &Operation{
+		Command: op.command, Release: op.release, Phase: op.phase, Since: timestamp(op.since),
+		PeerPID: op.peer.PID, PeerUID: op.peer.UID,
+	}
+}
+
+func (r *release) statusLocked() ReleaseStatus {
+	open := r.upstream.Open()
+	status := ReleaseStatus{
+		ActivatedAt:     timestamp(r.activatedAt),
+		ConnectionCount: open.HTTP + open.WebSocket,
+		Connections:     Connections{HTTP: open.HTTP, WebSocket: open.WebSocket},
+		DrainStartedAt:  timestamp(r.drainStartedAt),
+		Generation:      r.generation,
+		Ports:           r.ports,
+		Processes:       []ProcessStatus{},
+		ReleaseID:       r.id,
+		ReleasePath:     r.path,
+		Revision:        r.revision,
+		State:           string(r.state),
+		StoppedAt:       timestamp(r.stoppedAt),
+	}
+	for _, p := range r.processes {
+		status.Processes = append(status.Processes, processStatus(p))
+	}
+	return status
+}
+
+func ownedStatus(processes []runner.Process) []OwnedProcess {
+	owned := []OwnedProcess{}
+	for _, p := range processes {
+		owned = append(owned, OwnedProcess{ID: p.Spec().Instance, Process: processStatus(p)})
+	}
+	return owned
+}
+
+func processStatus(p runner.Process) ProcessStatus {
+	spec := p.Spec()
+	st, _ := p.Watch()
+	status := ProcessStatus{
+		Children:            st.Children,
+		Command:             spec.Command,
+		Cwd:                 spec.Dir,
+		GaveUp:              st.GaveUp,
+		ID:                  spec.Instance,
+		LastMemoryRestartAt: timestamp(st.LastMemoryRestartAt),
+		LastStartReason:     st.Reason,
+		Logs:                logLines(p.Output(0).Lines),
+		MemoryRestarts:      st.MemoryRestarts,
+		PID:                 st.PID,
+		Policy:              string(spec.Policy),
+		Port:                spec.Port,
+		Restarts:            st.Restarts,
+		RetryAt:             timestamp(st.RetryAt),
+		RSSBytes:            st.RSSBytes,
+		StartedAt:           timestamp(st.StartedAt),
+		State:               st.State,
+	}
+	if status.Children == nil {
+		status.Children = []runner.Child{}
+	}
+	if st.Exit != nil {
+		code, signal := exitFields(st.Exit)
+		status.ExitCode, status.ExitSignal = &NullInt{code}, &NullString{signal}
+	}
+	if st.Err != nil {
+		status.LastError = st.Err.Error()
+	}
+	if st.State == runner.Running {
+		uptime := time.Since(st.StartedAt).Milliseconds()
+		status.UptimeMs = &uptime
+	}
+	return status
+}
+
+// exitFields is an exit as answers and events give it: a code or the name of a
+// signal, the other one null; both null when it is not known.
+func exitFields(e *runner.Exit) (code *int, signal *string) {
+	switch {
+	case e == nil || e.Unknown:
+		return nil, nil
+	case e.Signal != 0:
+		name := unix.SignalName(e.Signal)
+		return nil, &name
+	}
+	return &e.Code, nil
+}
+
+func pidOrNil(pid int) *int {
+	if pid == 0 {
+		return nil
+	}
+	return &pid
+}
+
+func logLines(lines []runner.Line) []LogLine {
+	out := make([]LogLine, len(lines))
+	for i, l := range lines {
+		out[i] = LogLine{At: timestamp(l.At), Line: l.Text, Stream: l.Stream}
+	}
+	return out
+}
