@@ -12,11 +12,12 @@ import (
 
 // A client makes one request after the other, most of them on one connection.
 type client struct {
-	load *Load
-	rand *rand.Rand
-	next time.Time // when the next request is due, with a rate
-	gap  time.Duration
-	conn *conn // kept; nil when there is none
+	load  *Load
+	round *round
+	rand  *rand.Rand
+	next  time.Time // when the next request is due, with a rate
+	gap   time.Duration
+	conn  *conn // kept; nil when there is none
 }
 
 const (
@@ -24,8 +25,8 @@ const (
 	connectWithin = 5 * time.Second
 )
 
-func (l *Load) newClient(n int) *client {
-	c := &client{load: l, rand: rand.New(rand.NewPCG(uint64(n), 1)), next: time.Now()}
+func (l *Load) newClient(n int, r *round) *client {
+	c := &client{load: l, round: r, rand: rand.New(rand.NewPCG(uint64(n), 1)), next: time.Now()}
 	if l.opt.Rate > 0 {
 		c.gap = time.Second * time.Duration(l.opt.Clients) / time.Duration(l.opt.Rate)
 		c.next = c.next.Add(c.gap * time.Duration(n) / time.Duration(l.opt.Clients))
@@ -35,7 +36,7 @@ func (l *Load) newClient(n int) *client {
 
 func (c *client) run(ctx context.Context) {
 	defer c.drop()
-	for c.pace() && c.load.begin() {
+	for c.pace() && c.load.begin(c.round) {
 		kind := pickKind(c.rand)
 		before := c.load.epoch.Load()
 		started := time.Now()
@@ -70,7 +71,7 @@ func (c *client) pace() bool {
 	select {
 	case <-time.After(wait):
 		return true
-	case <-c.load.quit:
+	case <-c.round.quit:
 		return false
 	}
 }

@@ -67,14 +67,20 @@ type Load struct {
 	epoch atomic.Pointer[epoch]
 	began atomic.Int64 // requests
 
-	cancel  context.CancelFunc // ends everything, also what is under way
-	quit    chan struct{}      // closed: begin nothing new
-	once    sync.Once
-	clients sync.WaitGroup
+	ctx    context.Context // ends everything, also what is under way
+	cancel context.CancelFunc
+	ended  chan struct{} // closed: nothing new begins any more
 
-	mu      sync.Mutex // guards what follows
-	stopped bool
-	holders sync.WaitGroup
+	mu    sync.Mutex // guards what follows
+	round *round     // the last one
+	runs  bool       // the round has not been ended
+	over  bool
+}
+
+// A round is the load between Start or Resume and Pause or the end.
+type round struct {
+	quit chan struct{} // closed: begin nothing new, close what is held
+	all  sync.WaitGroup
 }
 
 // An epoch is the time between two calls of Settled, in which one release has
@@ -90,14 +96,51 @@ func Start(ctx context.Context, opt Options) (*Load, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, opt.MaxTime)
-	l := &Load{opt: opt, rec: newRecorder(), cancel: cancel, quit: make(chan struct{})}
-	l.epoch.Store(&epoch{})
-	for n := range opt.Clients {
-		l.clients.Go(func() { l.newClient(n).run(ctx) })
-	}
-	context.AfterFunc(ctx, l.end)
+	l := newLoad(opt)
+	l.ctx, l.cancel = context.WithTimeout(ctx, opt.MaxTime)
+	l.Resume()
+	context.AfterFunc(l.ctx, func() { l.end() })
 	return l, nil
+}
+
+func newLoad(opt Options) *Load {
+	l := &Load{opt: opt, rec: newRecorder(), ended: make(chan struct{})}
+	l.epoch.Store(&epoch{})
+	return l
+}
+
+// Resume goes on after Pause.
+func (l *Load) Resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over || l.runs {
+		return
+	}
+	r := &round{quit: make(chan struct{})}
+	l.round, l.runs = r, true
+	for n := range l.opt.Clients {
+		r.all.Go(func() { l.newClient(n, r).run(l.ctx) })
+	}
+	l.holdLocked(l.epoch.Load())
+}
+
+// Pause lets what is under way finish, closes every connection, and returns
+// when none is left.
+func (l *Load) Pause() { l.endRound(false).all.Wait() }
+
+// endRound makes everybody finish; whoever wants to waits for the round.
+func (l *Load) endRound(forGood bool) *round {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if forGood && !l.over {
+		l.over = true
+		close(l.ended)
+	}
+	if l.runs {
+		l.runs = false
+		close(l.round.quit)
+	}
+	return l.round
 }
 
 // Switching says that traffic is about to be moved; name is for the report.
@@ -116,11 +159,17 @@ func (l *Load) Settled(release string) {
 	l.epoch.Store(e)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stopped {
+	l.holdLocked(e)
+}
+
+// holdLocked opens the WebSockets that are held on the release of e.
+func (l *Load) holdLocked(e *epoch) {
+	if !l.runs || e.release == "" {
 		return
 	}
 	for range l.opt.Sockets {
-		l.holders.Go(func() { l.hold(e) })
+		r := l.round
+		r.all.Go(func() { l.hold(e, r.quit) })
 	}
 }
 
@@ -131,12 +180,15 @@ func (l *Load) Attempt(name string) { l.rec.beginSwitch(name, time.Now()) }
 // Refused says that the attempt is over.
 func (l *Load) Refused() { l.rec.endSwitch("", time.Now()) }
 
+// Count is how many requests have been answered and how many things failed.
+func (l *Load) Count() (requests, failed int64) { return l.rec.counts() }
+
 // Reached waits until n requests have been answered, or the load has ended.
 func (l *Load) Reached(ctx context.Context, n int64) error {
 	select {
 	case <-l.rec.reached(n):
 		return nil
-	case <-l.quit:
+	case <-l.ended:
 		return errors.New("the load ended by itself: it reached its bound of requests or time")
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -145,31 +197,21 @@ func (l *Load) Reached(ctx context.Context, n int64) error {
 
 // Ended is closed when nothing new is begun any more: after Stop, at a bound,
 // or at the end of Start's context.
-func (l *Load) Ended() <-chan struct{} { return l.quit }
+func (l *Load) Ended() <-chan struct{} { return l.ended }
 
 // Stop lets what is under way finish, closes everything and reports.
 func (l *Load) Stop() Report {
-	l.end()
-	l.clients.Wait()
-	l.holders.Wait()
+	l.end().all.Wait()
 	l.cancel()
 	return l.rec.report()
 }
 
-// end makes everybody finish; it does not wait.
-func (l *Load) end() {
-	l.once.Do(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.stopped = true
-		close(l.quit)
-	})
-}
+func (l *Load) end() *round { return l.endRound(true) }
 
 // begin counts a request, or says that there may be no further one.
-func (l *Load) begin() bool {
+func (l *Load) begin(r *round) bool {
 	select {
-	case <-l.quit:
+	case <-r.quit:
 		return false
 	default:
 	}

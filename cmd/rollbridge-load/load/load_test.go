@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,6 +156,41 @@ func TestLoadEndsAtItsBound(t *testing.T) {
 	<-l.Ended()
 	if r := l.Stop(); r.Requests != 100 {
 		t.Errorf("%d requests, the bound is 100", r.Requests)
+	}
+}
+
+func TestPauseLeavesNoConnection(t *testing.T) {
+	shop := newFakeShop(t)
+	var open atomic.Int64
+	front := misbehave(t, func(c *net.TCPConn) {
+		open.Add(1)
+		defer open.Add(-1)
+		defer c.Close()
+		back, err := net.Dial("tcp", shop.addr())
+		if err != nil {
+			return
+		}
+		defer back.Close()
+		go func() { io.Copy(c, back); c.CloseWrite() }()
+		io.Copy(back, c)
+	})
+	l := start(t, Options{Target: front, Clients: 3, Sockets: 2})
+	l.Settled("1")
+	reach(t, l, 100)
+	l.Pause()
+	before, _ := l.Count()
+	for wait := time.Now().Add(10 * time.Second); open.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(wait) {
+			t.Fatalf("%d connections are open", open.Load())
+		}
+	}
+	if now, _ := l.Count(); now != before {
+		t.Errorf("%d requests during the pause", now-before)
+	}
+	l.Resume()
+	reach(t, l, before+100)
+	if r := l.Stop(); r.Failed != 0 || r.Sockets.Held != 4 {
+		t.Errorf("failures %v %v, %d WebSockets held", r.Failures, r.Samples, r.Sockets.Held)
 	}
 }
 
@@ -307,8 +343,8 @@ func TestConnectionClosedWhileIdleIsNoFailure(t *testing.T) {
 		io.WriteString(c, goodAnswer)
 		c.Close()
 	})
-	l := &Load{opt: Options{Target: addr, Timeout: 5 * time.Second}, rec: newRecorder(), quit: make(chan struct{})}
-	c := l.newClient(0)
+	l := &Load{opt: Options{Target: addr, Timeout: 5 * time.Second}, rec: newRecorder()}
+	c := l.newClient(0, &round{})
 	defer c.drop()
 	if _, f := c.do(t.Context(), Get); f != nil {
 		t.Fatal(f)
@@ -365,19 +401,17 @@ func TestHeldWebSocketIsJudgedByItsEnd(t *testing.T) {
 				test.serve(c)
 			}))
 			defer server.Close()
-			l := &Load{
-				opt: Options{Target: server.Listener.Addr().String(), Timeout: 5 * time.Second, Drain: drain},
-				rec: newRecorder(), quit: make(chan struct{}),
-			}
+			l := newLoad(Options{Target: server.Listener.Addr().String(), Timeout: 5 * time.Second, Drain: drain})
 			e := &epoch{release: "1"}
 			l.epoch.Store(e)
-			l.holders.Go(func() { l.hold(e) })
+			var holder sync.WaitGroup
+			holder.Go(func() { l.hold(e, nil) })
 			for opened := false; !opened; time.Sleep(time.Millisecond) {
 				l.rec.count(func() { opened = l.rec.sockets.Held == 1 })
 			}
 			l.Switching("away")
 			close(left)
-			l.holders.Wait()
+			holder.Wait()
 			checkFailures(t, l.rec, test.want)
 		})
 	}

@@ -177,6 +177,18 @@ func (r *recorder) count(what func()) {
 	what()
 }
 
+func (r *recorder) counts() (requests, failed int64) {
+	r.count(func() { requests, failed = r.requests, r.failedLocked() })
+	return requests, failed
+}
+
+func (r *recorder) failedLocked() (n int64) {
+	for _, of := range r.failures {
+		n += of
+	}
+	return n
+}
+
 // reached is closed when n requests have been recorded.
 func (r *recorder) reached(n int64) <-chan struct{} {
 	r.mu.Lock()

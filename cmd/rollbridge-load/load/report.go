@@ -61,15 +61,13 @@ func (r *recorder) report() Report {
 	defer r.mu.Unlock()
 	rep := Report{
 		Requests:   r.requests,
+		Failed:     r.failedLocked(),
 		Seconds:    time.Since(r.began).Seconds(),
 		Failures:   maps.Clone(r.failures),
 		Samples:    slices.Clone(r.samples),
 		Releases:   maps.Clone(r.releases),
 		IdleClosed: r.idle,
 		Sockets:    r.sockets,
-	}
-	for _, n := range r.failures {
-		rep.Failed += n
 	}
 	for _, m := range mix {
 		if s := r.kinds[m.kind]; s != nil {

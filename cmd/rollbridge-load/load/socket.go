@@ -132,7 +132,7 @@ type ending struct {
 }
 
 // hold keeps a WebSocket of e's release open until it is closed for us.
-func (l *Load) hold(e *epoch) {
+func (l *Load) hold(e *epoch, quit <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.opt.Timeout)
 	defer cancel()
 	started := time.Now()
@@ -155,7 +155,7 @@ func (l *Load) hold(e *epoch) {
 	defer close(stop)
 	go h.read(stop)
 	l.rec.socketOpened()
-	f = h.run()
+	f = h.run(quit)
 	l.rec.addSocket(result{HeldSocket, started, time.Now(), release, f})
 }
 
@@ -176,10 +176,9 @@ func (h *held) read(stop <-chan struct{}) {
 	}
 }
 
-func (h *held) run() *Failure {
+func (h *held) run(quit <-chan struct{}) *Failure {
 	tick := time.NewTicker(echoEvery)
 	defer tick.Stop()
-	quit := h.load.quit
 	var overdue <-chan time.Time
 	for {
 		select {
