@@ -9,3 +9,6 @@ require (
 	golang.org/x/sys v0.49.0
 )
 require golang.org/x/sys v0.49.0
+	github.com/gorilla/websocket v1.5.3 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
