@@ -43,7 +43,7 @@ func progressLine(id json.RawMessage, step any) ([]byte, error) {
 func errorLine(id json.RawMessage, err error) []byte {
 	e := &Error{Code: CodeFailed, Message: err.Error()}
 	if own := (*Error)(nil); errors.As(err, &own) {
-		e = &Error{Code: own.Code, Message: err.Error(), Hint: own.Hint}
+		e = &Error{Code: own.Code, Message: err.Error(), Hint: own.Hint, Output: own.Output}
 	}
 	line, _ := marshal(struct { // only strings and a checked id: cannot fail
 		Error  string          `json:"error"`
@@ -51,7 +51,8 @@ func errorLine(id json.RawMessage, err error) []byte {
 		ID     json.RawMessage `json:"id,omitempty"`
 		Code   string          `json:"code,omitempty"`
 		Hint   string          `json:"hint,omitempty"`
-	}{e.Message, statusError, id, e.Code, e.Hint})
+		Output []string        `json:"output,omitempty"`
+	}{e.Message, statusError, id, e.Code, e.Hint, e.Output})
 	return append(line, '\n')
 }
 
