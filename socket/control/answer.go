@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func progressLine(id json.RawMessage, step any) ([]byte, error) {
 func errorLine(id json.RawMessage, err error) []byte {
 	e := &Error{Code: CodeFailed, Message: err.Error()}
 	if own := (*Error)(nil); errors.As(err, &own) {
-		e = &Error{Code: own.Code, Message: err.Error(), Hint: own.Hint, Output: own.Output}
+		e = &Error{Code: cmp.Or(own.Code, CodeFailed), Message: err.Error(), Hint: own.Hint, Output: own.Output}
 	}
 	line, _ := marshal(struct { // only strings and a checked id: cannot fail
 		Error  string          `json:"error"`
