@@ -9,4 +9,3 @@ require (
 )
 
 require go.yaml.in/yaml/v4 v4.0.0
-require golang.org/x/sys v0.49.0
