@@ -89,10 +89,11 @@ func (v *visit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errHeldMany):
 		w.Header().Set("Retry-After", "1")
 		say(w, http.StatusServiceUnavailable, "Active release is restarting and too many requests wait for it")
+	case v.body.broken() != nil:
+		w.Header().Set("Connection", "close")
+		say(w, http.StatusBadRequest, "Bad request: the body is malformed or was cut off")
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client is gone: nobody reads an answer
-	case v.body.broken() != nil:
-		say(w, http.StatusBadRequest, "Bad request: the body is malformed or was cut off")
 	default:
 		v.report(err)
 		say(w, http.StatusBadGateway, "Bad gateway: "+reason(err))

@@ -151,7 +151,9 @@ func (c *clientConn) refuse(p []byte) (int, error) {
 	case c.refused.Swap(true):
 		return 0, io.EOF
 	}
-	return copy(p, " \r\n\r\n"), nil
+	c.held = []byte(" \r\n\r\n")
+	c.passed = len(c.held)
+	return c.take(p), nil
 }
 
 // endless is the beginning of the head that is too long, and more of it than

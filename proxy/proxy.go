@@ -80,7 +80,7 @@ type Proxy struct {
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]bool
-	conns     map[*clientConn]http.ConnState
+	conns     map[*clientConn]connState
 }
 
 // New makes a proxy without an active upstream: it answers 503.
@@ -91,7 +91,7 @@ func New(opt Options) *Proxy {
 		shutdown:  make(chan struct{}, 1),
 		changed:   make(chan struct{}, 1),
 		listeners: make(map[net.Listener]bool),
-		conns:     make(map[*clientConn]http.ConnState),
+		conns:     make(map[*clientConn]connState),
 	}
 	p.Configure(opt)
 	p.server = &http.Server{
@@ -100,7 +100,7 @@ func New(opt Options) *Proxy {
 		ReadHeaderTimeout:            headTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHead - 4096, // the server adds 4096 to it
-		ConnState:                    p.connState,
+		ConnState:                    p.noteState,
 		ErrorLog:                     log.New(serverLog{p}, "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 	}

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	newGrace = time.Second // for a connection that never sent anything, at a shutdown
-	cutGrace = time.Second // for requests to end whose connection was cut
+	// quietGrace is how long a connection has to be quiet at a shutdown: a client
+	// that is about to ask on it would lose that request.
+	quietGrace = time.Second
+	cutGrace   = time.Second // for requests to end whose connection was cut
 )
 
 // Serve accepts connections from l and serves them, until Shutdown closes l. It
@@ -56,14 +58,20 @@ func (l listener) Accept() (net.Conn, error) {
 	return &clientConn{Conn: conn, proxy: l.proxy}, nil
 }
 
-// connState follows what each connection is doing; a tunnel is not among them.
-func (p *Proxy) connState(conn net.Conn, state http.ConnState) {
+// connState is what a connection has been doing, since when.
+type connState struct {
+	http.ConnState
+	since time.Time
+}
+
+// noteState follows what each connection is doing; a tunnel is not among them.
+func (p *Proxy) noteState(conn net.Conn, state http.ConnState) {
 	c := conn.(*clientConn)
 	p.mu.Lock()
 	if state == http.StateClosed || state == http.StateHijacked {
 		delete(p.conns, c)
 	} else {
-		p.conns[c] = state
+		p.conns[c] = connState{state, time.Now()}
 	}
 	p.mu.Unlock()
 	p.notify()
@@ -118,18 +126,16 @@ func (p *Proxy) stopAccepting() {
 	p.serving.Wait()
 }
 
-// serveOut waits until every connection has ended by itself.
+// serveOut waits until every connection has ended by itself, or was quiet.
 func (p *Proxy) serveOut(ctx context.Context, gone <-chan struct{}) error {
-	grace := time.NewTimer(newGrace)
-	defer grace.Stop()
-	unused := false // whether unused connections are closed too
-	for p.closeQuiet(unused) > 0 || gone != nil {
+	look := time.NewTicker(quietGrace / 10)
+	defer look.Stop()
+	for p.closeQuiet() > 0 || gone != nil {
 		select {
 		case <-p.changed:
+		case <-look.C: // a connection may have been quiet for long enough
 		case <-gone:
 			gone = nil
-		case <-grace.C:
-			unused = true
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -137,13 +143,13 @@ func (p *Proxy) serveOut(ctx context.Context, gone <-chan struct{}) error {
 	return nil
 }
 
-// closeQuiet closes the connections on which no request is under way and
-// returns how many are left.
-func (p *Proxy) closeQuiet(unused bool) int {
+// closeQuiet closes the connections on which nothing is under way, nor was just
+// now, and returns how many are left.
+func (p *Proxy) closeQuiet() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for c, state := range p.conns {
-		if state == http.StateIdle || state == http.StateNew && unused {
+	for c, s := range p.conns {
+		if s.ConnState != http.StateActive && time.Since(s.since) >= quietGrace {
 			c.leave() // its goroutine takes it out of conns
 		}
 	}

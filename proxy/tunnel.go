@@ -19,14 +19,26 @@ const (
 )
 
 // A tunnel carries the bytes of a WebSocket both ways and knows where frames
-// begin, so that it can end both directions with a Close frame.
+// begin, so that it can end both directions with a Close frame. It ends them
+// together: a peer that has a Close frame may hang up, in the middle of what it
+// was sending.
 type tunnel struct {
 	client, backend end
 	done            chan struct{}
 
-	mu      sync.Mutex // guards what follows, and the deadlines of both ends
-	closing bool
-	cut     bool
+	mu       sync.Mutex // guards what follows, and the deadlines of both ends
+	closing  bool
+	deadline time.Time // when what is left is cut, once closing
+
+	arrival sync.Mutex // guards what follows
+	arrived []farewell // of directions in which nothing more is carried
+}
+
+// A farewell is how one direction ends.
+type farewell struct {
+	to     end
+	frame  bool // at a frame boundary: a Close frame may be written
+	masked bool
 }
 
 // end is one side of a tunnel.
@@ -91,36 +103,61 @@ func (t *tunnel) run() {
 	t.backend.conn.Close()
 }
 
-// pump carries bytes from src to dst. It is the only writer of dst, so nothing
-// else can put bytes into the middle of a frame.
+// pump carries bytes from src to dst until src has ended or the tunnel closes.
 func (t *tunnel) pump(dst, src end, masked bool) {
 	buf := buffers.Get()
 	defer buffers.Put(buf)
 	var f frames
+	if err := carry(dst, src, &f, buf); errors.Is(err, os.ErrDeadlineExceeded) && t.isClosing() {
+		t.extend(src, frameGrace)
+		whole := finishFrame(dst, src, &f, buf)
+		t.arrive(farewell{dst, whole && !f.ended, masked})
+		t.discard(src, buf)
+		return
+	}
+	t.arrive(farewell{to: dst})
+	t.half(dst, src)
+}
+
+// carry copies until src or dst fails. No other goroutine writes to dst, so
+// nothing gets into the middle of a frame.
+func carry(dst, src end, f *frames, buf []byte) error {
 	for {
 		n, err := src.reader.Read(buf)
 		if n > 0 {
-			if _, werr := dst.conn.Write(buf[:n]); werr != nil {
-				t.half(dst, src)
-				return
+			if _, err := dst.conn.Write(buf[:n]); err != nil {
+				return fmt.Errorf("write: %s", err) // a time-out here is no call to close
 			}
 			f.pass(buf[:n])
 		}
-		if err == nil {
-			continue
+		if err != nil {
+			return err
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && t.isClosing() {
-			t.depart(dst, src, &f, masked, buf)
-			return
-		}
-		t.half(dst, src)
-		return
 	}
 }
 
-// half ends one direction, and gives the other a moment to end too.
+// arrive ends one direction; in the second both get their Close frames, if the
+// tunnel is closing.
+func (t *tunnel) arrive(f farewell) {
+	t.arrival.Lock()
+	defer t.arrival.Unlock()
+	t.arrived = append(t.arrived, f)
+	if !f.frame && !t.isClosing() {
+		f.to.conn.CloseWrite()
+	}
+	if len(t.arrived) < 2 {
+		return
+	}
+	for _, f := range t.arrived {
+		if f.frame {
+			f.to.conn.Write(closeFrame(f.masked))
+		}
+		f.to.conn.CloseWrite()
+	}
+}
+
+// half gives the other direction a moment to end, after this one has.
 func (t *tunnel) half(dst, src end) {
-	dst.conn.CloseWrite()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closing {
@@ -130,33 +167,22 @@ func (t *tunnel) half(dst, src end) {
 	src.conn.SetWriteDeadline(time.Now().Add(halfGrace))
 }
 
-// depart carries the frame under way to its end, sends a Close frame and ends
-// the direction. What src still sends is read and dropped: closing with unread
-// bytes would reset the connection, and take the Close frame with it.
-func (t *tunnel) depart(dst, src end, f *frames, masked bool, buf []byte) {
-	if !t.extend(src, frameGrace) || !finishFrame(dst, src, f, buf) {
-		return
-	}
-	if !f.ended {
-		if _, err := dst.conn.Write(closeFrame(masked)); err != nil {
-			return
-		}
-	}
-	dst.conn.CloseWrite()
-	if t.extend(src, closeGrace) {
-		io.CopyBuffer(io.Discard, struct{ io.Reader }{src.reader}, buf)
-	}
+// discard reads what src still sends, until it ends. Closing with unread bytes
+// would reset the connection, and take the Close frame with it.
+func (t *tunnel) discard(src end, buf []byte) {
+	t.extend(src, frameGrace+closeGrace)
+	io.CopyBuffer(io.Discard, struct{ io.Reader }{src.reader}, buf)
 }
 
-// extend gives src time d to send, unless the tunnel is cut.
-func (t *tunnel) extend(src end, d time.Duration) bool {
+// extend gives src time d to send, but not beyond the end of the tunnel.
+func (t *tunnel) extend(src end, d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cut {
-		return false
+	limit := time.Now().Add(d)
+	if limit.After(t.deadline) {
+		limit = t.deadline
 	}
-	src.conn.SetReadDeadline(time.Now().Add(d))
-	return true
+	src.conn.SetReadDeadline(limit)
 }
 
 // finishFrame carries bytes up to the first frame boundary.
@@ -174,7 +200,7 @@ func finishFrame(dst, src end, f *frames, buf []byte) bool {
 	return true
 }
 
-// close makes both pumps depart; done tells when they have.
+// close ends both directions; done tells when they have.
 func (t *tunnel) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,9 +209,10 @@ func (t *tunnel) close() {
 	}
 	t.closing = true
 	now := time.Now()
+	t.deadline = now.Add(frameGrace + closeGrace)
 	for _, e := range []end{t.client, t.backend} {
-		e.conn.SetReadDeadline(now)
-		e.conn.SetWriteDeadline(now.Add(frameGrace + time.Second))
+		e.conn.SetReadDeadline(now) // wakes the pumps
+		e.conn.SetWriteDeadline(t.deadline)
 	}
 }
 
@@ -197,9 +224,6 @@ func (t *tunnel) isClosing() bool {
 
 // cutOff ends the tunnel at once.
 func (t *tunnel) cutOff() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closing, t.cut = true, true
 	t.client.conn.Close()
 	t.backend.conn.Close()
 }
