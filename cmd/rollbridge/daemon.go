@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -192,13 +193,15 @@ func (d *daemon) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// privateDirectory makes the directory of the control socket when there is none.
+// privateDirectory makes sure that the control socket's directory is there. By
+// default it lies where everybody can write, and has to be ours alone.
 func privateDirectory(path string) error {
 	dir := filepath.Dir(path)
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(dir, fmt.Sprintf("/tmp/rollbridge-%d/", os.Getuid())) {
+		return socket.PrivateDir(dir)
 	}
-	return socket.PrivateDir(dir)
+	return nil
 }
 
 // explainListen says why there is no listener, and who has it when that is a

@@ -21,9 +21,6 @@ type caller struct {
 	stderr *bufio.Reader
 }
 
-const plainConfig = `{"application": "shop", "user": "nobody", "control": {"path": "control.sock"}, "proxy": {"port": 0},
-  "processes": [{"id": "web", "policy": "proxied", "command": "true", "port": 0}]}`
-
 func startCaller(t *testing.T, args ...string) *caller {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rb") // short: socket paths are limited
@@ -31,7 +28,7 @@ func startCaller(t *testing.T, args ...string) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.WriteFile(filepath.Join(dir, "rollbridge.yaml"), []byte(plainConfig), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "rollbridge.yaml"), []byte(plainConfig("shop")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	socket, err := net.Listen("unix", filepath.Join(dir, "control.sock"))

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +34,27 @@ func TestScripts(t *testing.T) {
 			s.Setenv("NO_COLOR", "")
 			s.Setenv("ROLLBRIDGE_RUNNER", "")
 			s.Setenv("XDG_RUNTIME_DIR", s.WorkDir)
-			return nil
+			return errors.Join(writeConfig(s.WorkDir, "rollbridge", "shop"), writeConfig(s.WorkDir, "other", "other"))
 		},
 	})
+}
+
+func writeConfig(dir, name, application string) error {
+	return os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(plainConfig(application)), 0o644)
+}
+
+// plainConfig is a small valid configuration. Root has to name a user.
+func plainConfig(application string) string {
+	text := "application: " + application + `
+control: {path: control.sock}
+proxy: {port: 0}
+processes:
+  - {id: web, policy: proxied, command: "exec app", port: 0}
+`
+	if os.Geteuid() == 0 {
+		text = "user: root\n" + text
+	}
+	return text
 }
 
 // withDaemon listens on a control socket as a daemon with a defect, and runs a
