@@ -17,6 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or each program takes a second to end
 	testscript.Main(m, map[string]func(){
 		"rollbridge":  main,
 		"with-daemon": withDaemon,
@@ -31,6 +32,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       *update,
 		Setup: func(s *testscript.Env) error {
+			s.Setenv("GORACE", os.Getenv("GORACE"))
 			s.Setenv("NO_COLOR", "")
 			s.Setenv("ROLLBRIDGE_RUNNER", "")
 			s.Setenv("XDG_RUNTIME_DIR", s.WorkDir)

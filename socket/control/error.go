@@ -21,6 +21,7 @@ type Error struct {
 	Code    string
 	Message string
 	Hint    string // may be empty
+	Output []string
 }
 
 func (e *Error) Error() string { return e.Message }
