@@ -21,7 +21,6 @@ type Error struct {
 	Code    string
 	Message string
 	Hint    string // may be empty
-	Output []string
 }
 
 func (e *Error) Error() string { return e.Message }
