@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(s *testscript.Env) error {
 			s.Setenv("GORACE", os.Getenv("GORACE"))
 			s.Setenv("NO_COLOR", "")
+			s.Setenv("USER_LINE", userLine())
 			s.Setenv("ROLLBRIDGE_RUNNER", "")
 			s.Setenv("XDG_RUNTIME_DIR", s.WorkDir)
 			return errors.Join(writeConfig(s.WorkDir, "rollbridge", "shop"), writeConfig(s.WorkDir, "other", "other"))
@@ -47,16 +48,19 @@ func writeConfig(dir, name, application string) error {
 
 // plainConfig is a small valid configuration. Root has to name a user.
 func plainConfig(application string) string {
-	text := "application: " + application + `
+	return userLine() + "application: " + application + `
 control: {path: control.sock}
 proxy: {port: 0}
 processes:
   - {id: web, policy: proxied, command: "exec app", port: 0}
 `
-	if os.Geteuid() == 0 {
-		text = "user: root\n" + text
+}
+
+func userLine() string {
+	if os.Geteuid() != 0 {
+		return ""
 	}
-	return text
+	return "user: root\n"
 }
 
 // withDaemon listens on a control socket as a daemon with a defect, and runs a
