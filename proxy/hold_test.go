@@ -115,6 +115,7 @@ func TestRefusedConnectionIsTriedAgainBeforeAnyoneKnows(t *testing.T) {
 }
 
 func TestDeadUpstreamIsABadGateway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, refusing(t))
 	res, body := w.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").answer("GET")
 	if res.StatusCode != 502 || !strings.HasPrefix(body, "Bad gateway") {

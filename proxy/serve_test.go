@@ -22,6 +22,7 @@ func bounded(t *testing.T, d time.Duration) context.Context {
 }
 
 func TestShutdownServesOut(t *testing.T) {
+	t.Parallel()
 	finish := make(chan bool)
 	w := newWorld(t, app(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -86,6 +87,7 @@ func TestShutdownIsBounded(t *testing.T) {
 }
 
 func TestShutdownEndsUnusedConnections(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	c := w.dial()
 	eventually(t, "accepted", func() bool { return w.connections() == 1 })

@@ -77,6 +77,7 @@ func TestHandshakeReachesTheBackend(t *testing.T) {
 	mustContain(t, <-heads, "GET /chat//x HTTP/1.1\r\n", "Host: a:81\r\n", "Connection: Upgrade\r\n", "Upgrade: websocket\r\n", "Sec-Websocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
 		"X-Forwarded-Proto: ws\r\n", "X-Forwarded-Host: a:81\r\n", "X-Forwarded-Port: 81\r\n", "X-Forwarded-For: 127.0.0.1\r\n")
 	c.Close()
+	w.eventuallyOpen(Open{})
 }
 
 func TestRefusedHandshakeIsPassedOnAndEndsTheConnection(t *testing.T) {
@@ -91,6 +92,7 @@ func TestRefusedHandshakeIsPassedOnAndEndsTheConnection(t *testing.T) {
 }
 
 func TestWebSocketWithoutABackend(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	if got := w.dial().send(handshake).rest(); !strings.HasPrefix(got, "HTTP/1.1 503 Service Unavailable\r\n") {
 		t.Errorf("without release: %q", got)
@@ -160,6 +162,7 @@ func TestEitherSideEndsTheTunnel(t *testing.T) {
 }
 
 func TestSilentSideCannotKeepTheTunnel(t *testing.T) {
+	t.Parallel()
 	gone := make(chan bool)
 	w := newWorld(t, accepting(t, func(c *rawConn) { <-gone })) // ignores the client's end
 	c := w.upgrade()
@@ -217,6 +220,7 @@ func TestIdleWebSocketsAreClosedWithARestartCode(t *testing.T) {
 // TestBusyWebSocketsAreClosedBetweenFrames closes tunnels in which both sides
 // write as fast as they can, so that hardly a read ends at the end of a frame.
 func TestBusyWebSocketsAreClosedBetweenFrames(t *testing.T) {
+	t.Parallel()
 	backendSaw := make(chan error, 100)
 	flood := func(c *websocket.Conn) error {
 		go func() {
@@ -270,6 +274,7 @@ func TestBusyWebSocketsAreClosedBetweenFrames(t *testing.T) {
 }
 
 func TestTunnelStuckInAFrameIsCut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, accepting(t, func(c *rawConn) {
 		c.Write(frame(0x82, false, 1000)[:500])
 		io.Copy(io.Discard, c)
@@ -318,6 +323,7 @@ func TestFrameUnderWayIsFinishedFirst(t *testing.T) {
 }
 
 func TestClosedDirectionGetsNoSecondCloseFrame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, accepting(t, func(c *rawConn) {
 		c.Write(closeFrame(false))
 		io.Copy(io.Discard, c)
