@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -112,14 +113,22 @@ func (p *play) refused(ctx context.Context) error {
 	if err == nil {
 		return errors.New("the broken release went live")
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || !strings.Contains(err.Error(), "Health check failed") {
 		return err
 	}
+	p.note("refused: " + refusal(err))
 	st, err := p.stage.Status(ctx)
 	if err == nil && st.ActiveReleaseID != stage.Second {
 		err = fmt.Errorf("release %q is active after a refused deploy", st.ActiveReleaseID)
 	}
 	return err
+}
+
+// refusal is the first line of what the command line said.
+func refusal(err error) string {
+	_, said, _ := strings.Cut(err.Error(), "error: ")
+	line, _, _ := strings.Cut(said, "\n")
+	return line
 }
 
 // serve lets the load go on for a while.

@@ -15,12 +15,13 @@ import (
 type screen struct {
 	io.Writer
 	colours bool
+	notes   []string // of the step under way
 }
 
 func newScreen(f *os.File) *screen {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	colours := err == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return &screen{f, colours}
+	return &screen{Writer: f, colours: colours}
 }
 
 const (
@@ -71,6 +72,10 @@ func (s *screen) step(step step) error {
 		fmt.Fprint(s, "\r\x1b[K")
 	}
 	fmt.Fprintf(s, "%s %s %s\n", mark, step.name, s.paint(faint, fmt.Sprintf("(%.1f s)", time.Since(began).Seconds())))
+	for _, note := range s.notes {
+		fmt.Fprintf(s, "   %s\n", note)
+	}
+	s.notes = nil
 	if err != nil {
 		return fmt.Errorf("%s: %w", step.name, err)
 	}
@@ -80,13 +85,8 @@ func (s *screen) step(step step) error {
 func (s *screen) title(text string) { fmt.Fprintf(s, "%s\n\n", s.paint(bold, text)) }
 func (s *screen) blank()            { fmt.Fprintln(s) }
 
-// note adds a line that stays, below the step under way.
-func (s *screen) note(text string) {
-	if s.colours {
-		fmt.Fprint(s, "\r\x1b[K")
-	}
-	fmt.Fprintf(s, "   %s\n", text)
-}
+// note is a line to print below the step under way.
+func (s *screen) note(text string) { s.notes = append(s.notes, text) }
 
 func (s *screen) problem(err error) {
 	fmt.Fprintf(s, "\n%s %v\n", s.paint(red, "error:"), err)
