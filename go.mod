@@ -2,4 +2,7 @@ module rollbridge
 
 go 1.26.0
 
-require golang.org/x/sys v0.49.0 // indirect
+require (
+	go.yaml.in/yaml/v4 v4.0.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
