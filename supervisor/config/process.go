@@ -163,6 +163,10 @@ func (v value) grace(fallback time.Duration) time.Duration {
 	if s, _ := v.asText(); s == "indefinite" {
 		return Indefinite
 	}
+	if f, ok := v.asNumber(); ok && f > millisOf(maxDuration) {
+		v.wrong("must be at most "+millis(maxDuration), v.set("a number of milliseconds, or to wait for ever", "indefinite"))
+		return fallback
+	}
 	return v.duration(fallback)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -132,7 +133,7 @@ func listenHint(s string) string {
 func (v value) prefixes() []netip.Prefix {
 	const fix = "set proxy.trustedProxies to a list of addresses, CIDR ranges and the words loopback and unix, for example `trustedProxies: [loopback, 10.0.0.0/8]`"
 	if !v.given() {
-		return loopback
+		return slices.Clone(loopback)
 	}
 	items, _ := v.items(fix)
 	prefixes := []netip.Prefix{}
