@@ -471,6 +471,13 @@ func TestPortForms(t *testing.T) {
 	}
 }
 
+func TestJSONWithTabsAndEscapesIsRead(t *testing.T) {
+	c := parse(t, "{\n\t\"application\": \"s\\u00e9\",\n\t\"proxy\": {\t\"port\":1},\n\t\"processes\": [\n\t\t{\"id\":\"web\",\"policy\":\"proxied\",\"command\":\"a\\tb\",\"port\":1e3}\n\t]\n}\n")
+	if c.Proxy.Port != 1 || c.Processes[0].Command != "a\tb" || c.Processes[0].Port.From != 1000 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestReleaseIDs(t *testing.T) {
 	for id, want := range map[string]bool{
 		"r42": true, "2024-01-02_a.b": true, "": false, "-x": false, ".x": false, "a b": false, "a/b": false, "ä": false, "a\n": false,
