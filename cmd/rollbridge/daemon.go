@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"rollbridge/proxy"
+	"rollbridge/socket"
+	"rollbridge/socket/control"
+	"rollbridge/supervisor"
+	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/runner"
+)
+
+func daemonCommand() *command {
+	var o daemonOptions
+	return &command{
+		name:     "daemon",
+		synopsis: "[options]",
+		short:    "Run the daemon in the foreground",
+		long: `Listens on the proxy address and the control socket and runs what is deployed,
+until it is told to shut down. Its log goes to stdout, one JSON object per line.
+
+SIGTERM and SIGINT shut it down in order, like the command shutdown; other
+signals change nothing.`,
+		example: "rollbridge daemon --config rollbridge.yaml",
+		flags: func(f *pflag.FlagSet) {
+			configFlag(f, &o.config)
+			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+		},
+		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
+	}
+}
+
+type daemonOptions struct{ config, runner string }
+
+// A daemon is all the parts, built and joined. It runs as a list of actors,
+// the proxy, the control socket, the supervisor and the signals; it ends when
+// the supervisor says that everything is stopped.
+type daemon struct {
+	path   string // of the configuration, absolute
+	config *config.Config
+	log    *slog.Logger
+	runner *runner.Direct
+
+	proxy      *proxy.Proxy
+	control    *control.Mux
+	supervisor *supervisor.Supervisor
+
+	proxyListener   net.Listener
+	controlListener net.Listener
+
+	defect atomic.Pointer[error] // the first actor's that ended by itself
+}
+
+// lastWords is how long the end of the daemon waits for answers and log lines
+// to be taken.
+const lastWords = 2 * time.Second
+
+// runDaemon runs the daemon until it has shut down.
+func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
+	ready := takeReadyPipe()
+	signals := watchSignals()
+	lines := newLineWriter(e.Stdout)
+	defer lines.Close(lastWords)
+	d := &daemon{log: newLog(lines)}
+	if err := d.build(ctx, e, o); err != nil {
+		return err
+	}
+	defer d.close()
+	ready.say()
+	return d.run(signals)
+}
+
+// build brings up the parts in their order: an address that is taken is
+// noticed before anything else is touched.
+func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
+	if d.config, err = e.load(o.config); err != nil {
+		return err
+	}
+	if err := d.chooseRunner(e, o.runner); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if err := d.listen(ctx); err != nil {
+		return err
+	}
+	return d.join()
+}
+
+// chooseRunner makes the runner that is asked for.
+func (d *daemon) chooseRunner(e *env, kind string) (err error) {
+	if kind == "" {
+		kind = e.Getenv("ROLLBRIDGE_RUNNER")
+	}
+	switch kind {
+	case "", "auto", "direct":
+	case "systemd":
+		return complaint("the systemd runner is not in this version", "use --runner direct, or leave it out")
+	default:
+		return usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
+	}
+	d.runner, err = runner.NewDirect()
+	return err
+}
+
+// join makes the parts that need one another.
+func (d *daemon) join() error {
+	program, err := thisRuntime()
+	if err != nil {
+		return err
+	}
+	d.control = control.NewMux(control.Options{OnError: d.commandFailed, OnConnError: d.connectionFailed})
+	d.proxy = proxy.New(proxy.Options{}) // the supervisor configures it
+	file := d.config.File
+	d.supervisor = supervisor.New(supervisor.Options{
+		Config:    d.config,
+		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Runner:    d.runner,
+		Proxy:     d.proxy,
+		ProxyAddr: d.proxyListener.Addr(),
+		Log:       d.log,
+		Runtime:   program,
+	})
+	d.supervisor.Commands(d.control)
+	d.noteStart(program)
+	return nil
+}
+
+// noteStart records what is there now.
+func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
+	host, port, _ := net.SplitHostPort(d.proxyListener.Addr().String())
+	number, _ := strconv.Atoi(port)
+	d.note("proxy listening", map[string]any{"host": host, "port": number})
+	d.note("control socket listening", map[string]any{"path": d.config.Control.Path})
+	d.note("daemon started", map[string]any{
+		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
+	})
+}
+
+func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
+
+func (d *daemon) commandFailed(peer control.Peer, command string, err error) {
+	d.note("command failed", map[string]any{"command": command, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
+}
+
+func (d *daemon) connectionFailed(peer control.Peer, err error) {
+	var code any // null when it has none
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		code = unix.ErrnoName(errno)
+	}
+	d.note("control connection error", map[string]any{"code": code, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
+}
+
+// listen binds the proxy's address and the control socket, whose rights hold
+// from the first moment.
+func (d *daemon) listen(ctx context.Context) (err error) {
+	host, port := d.config.Proxy.Host, strconv.Itoa(d.config.Proxy.Port)
+	if d.proxyListener, err = socket.ListenTCP(net.JoinHostPort(host, port)); err != nil {
+		return d.explainListen(ctx, err)
+	}
+	c := d.config.Control
+	if err := privateDirectory(c.Path); err != nil {
+		return d.explainListen(ctx, err)
+	}
+	perm := socket.Permissions{Owner: c.Owner, Group: c.Group}
+	if c.Mode != nil {
+		perm.Mode = *c.Mode
+	}
+	if d.controlListener, err = socket.ListenControl(c.Path, perm); err != nil {
+		return d.explainListen(ctx, err)
+	}
+	return nil
+}
+
+// privateDirectory makes sure that the control socket's directory is there. By
+// default it lies where everybody can write, and has to be ours alone.
+func privateDirectory(path string) error {
+	dir := filepath.Dir(path)
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(dir, fmt.Sprintf("/tmp/rollbridge-%d/", os.Getuid())) {
+		return socket.PrivateDir(dir)
+	}
+	return nil
+}
+
+// explainListen says why there is no listener, and who has it when that is a
+// daemon.
+func (d *daemon) explainListen(ctx context.Context, err error) error {
+	var refused *socket.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	inUse := errors.Is(err, socket.ErrInUse)
+	if !inUse && !errors.Is(err, unix.EADDRINUSE) {
+		return complaint(refused.Message, refused.Hint)
+	}
+	found, err := control.Probe(ctx, d.config.Control.Path)
+	switch {
+	case err != nil, found.Kind == control.Nobody, !inUse && found.Kind == control.Stranger:
+		return complaint(refused.Message, refused.Hint)
+	case !inUse:
+		return complaint(refused.Message, fmt.Sprintf("a Rollbridge daemon for application %q is already running: rollbridge status", found.Application))
+	}
+	var conflict *control.Error
+	if err := found.Conflict(d.config.Control.Path); errors.As(err, &conflict) {
+		return complaint(conflict.Message, conflict.Hint)
+	}
+	return err
+}
+
+// run serves until everything is stopped. An actor that ends by itself takes the
+// others with it, in order.
+func (d *daemon) run(signals <-chan os.Signal) error {
+	go d.mindSignals(signals)
+	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
+	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	<-d.supervisor.Done()
+	d.awaitAnswers()
+	return errors.Join(d.broken(), d.supervisor.Err())
+}
+
+// actor runs one part of the daemon. That it ends is right only after it was
+// told to.
+func (d *daemon) actor(name string, serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		d.breakDown(fmt.Errorf("%s: %w", name, err))
+	}
+}
+
+// breakDown shuts the daemon down because a part of it does not work any more.
+func (d *daemon) breakDown(err error) {
+	d.note("listener broken", map[string]any{"error": err.Error()})
+	d.defect.CompareAndSwap(nil, &err)
+	d.supervisor.Shutdown(context.Background())
+}
+
+// broken is why the daemon could not go on, nil when it was told to end.
+func (d *daemon) broken() error {
+	if err := d.defect.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// awaitAnswers lets the last answer reach its client.
+func (d *daemon) awaitAnswers() {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		d.control.Wait()
+	}()
+	select {
+	case <-answered:
+	case <-time.After(lastWords):
+	}
+}
+
+// close gives back what build took.
+func (d *daemon) close() {
+	if d.controlListener != nil {
+		d.controlListener.Close()
+	}
+	if d.proxyListener != nil {
+		d.proxyListener.Close()
+	}
+	d.runner.Close()
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"syscall"
+)
+
+// follow prints what a command streams, until the daemon ends or the reader of
+// our output does.
+func (r *remote) follow(ctx context.Context, command string, args any, print func(json.RawMessage) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	endless := *r
+	endless.timeout = 0
+	_, _, err := call[json.RawMessage](ctx, &endless, command, args, func(raw json.RawMessage) {
+		if failed == nil {
+			failed = print(raw)
+		}
+		if failed != nil {
+			cancel()
+		}
+	})
+	if failed != nil {
+		return unlessClosed(failed)
+	}
+	return err
+}
+
+// unlessClosed forgives that the reader of our output has seen enough.
+func unlessClosed(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// marshal writes a value as JSON, characters of HTML as they are.
+func marshal(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
+}

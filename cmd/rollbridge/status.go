@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"rollbridge/supervisor"
+)
+
+func statusCommand() *command {
+	var t target
+	var o format
+	return &command{
+		name:     "status",
+		synopsis: "[options]",
+		short:    "Show what runs: releases, processes, connections",
+		long: `Shows the daemon, the active release and those that still drain, the services
+and singletons, with their processes, ages, restarts and open connections.`,
+		example: "rollbridge status",
+		flags: func(f *pflag.FlagSet) {
+			t.flags(f, quick)
+			o.flags(f)
+		},
+		run: func(ctx context.Context, e *env, _ []string) error {
+			r, err := t.reach(e, o)
+			if err != nil {
+				return err
+			}
+			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", struct{}{}, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(o, raw, func() error { return e.writeStatus(st) })
+		},
+	}
+}
+
+// writeStatus writes the state of everything, for people.
+func (e *env) writeStatus(st supervisor.StatusResult) error {
+	blocks := []block{e.daemonBlock(st)}
+	for _, r := range living(st.Releases) {
+		blocks = append(blocks, e.releaseBlock(r))
+	}
+	blocks = append(blocks,
+		e.ownedBlock("services", st.Services),
+		e.ownedBlock("singletons", st.Singletons),
+		e.stoppedBlock(st.Releases),
+		e.orphanBlock(st.Orphans))
+	return e.Stdout.writeBlocks(blocks)
+}
+
+// daemonBlock tells about the daemon itself.
+func (e *env) daemonBlock(st supervisor.StatusResult) block {
+	b := block{title: []cell{{printable(st.Application), e.Stdout.bold}}}
+	add := func(key, value string) {
+		b.rows = append(b.rows, []cell{{"  " + key, e.Stdout.dim}, {printable(value), nil}})
+	}
+	add("proxy", proxyText(st))
+	add("daemon", fmt.Sprintf("pid %d, up %s, rollbridge %s, %s runner", st.PID, e.since(st.StartedAt), st.DaemonRuntime.Version, st.Runner))
+	add("config", st.Config)
+	add("control", st.Control.Path)
+	if st.Operation != nil {
+		add("under way", e.operationText(*st.Operation))
+	}
+	return b
+}
+
+func proxyText(st supervisor.StatusResult) string {
+	text := net.JoinHostPort(st.Proxy.Host, strconv.Itoa(st.Proxy.Port))
+	if st.ActiveReleaseID == nil {
+		text += ", no active release"
+	}
+	if st.Proxy.Held > 0 {
+		text += ", " + plural(st.Proxy.Held, "request") + " waiting"
+	}
+	return text
+}
+
+// operationText says who does what since when.
+func (e *env) operationText(o supervisor.Operation) string {
+	text := o.Command
+	if o.Release != "" {
+		text += " " + o.Release
+	}
+	if o.Phase != "" {
+		text += " (" + o.Phase + ")"
+	}
+	if since := e.since(o.Since); since != "" {
+		text += " for " + since
+	}
+	if o.PeerPID != 0 {
+		text += fmt.Sprintf(", asked for by uid %d (pid %d)", o.PeerUID, o.PeerPID)
+	}
+	return text
+}
+
+// plural is "1 request", "2 requests".
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}

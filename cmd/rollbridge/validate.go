@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"rollbridge/supervisor/config"
+)
+
+func validateCommand() *command {
+	var path string
+	var asJSON bool
+	return &command{
+		name:     "validate",
+		synopsis: "[options]",
+		short:    "Check the configuration",
+		long: `Reads the configuration and names every mistake, with its place and how to mend
+it. Asks no daemon.`,
+		example: "rollbridge validate --config rollbridge.yaml",
+		flags: func(f *pflag.FlagSet) {
+			configFlag(f, &path)
+			f.BoolVar(&asJSON, "json", false, "print JSON")
+		},
+		run: func(_ context.Context, e *env, _ []string) error {
+			check := e.validate(path)
+			if asJSON {
+				return e.printVerdict(check)
+			}
+			return e.writeVerdict(check)
+		},
+	}
+}
+
+// A verdict is what there is to say about a configuration file.
+type verdict struct {
+	Config *configSummary  `json:"config"` // null when there are issues
+	Issues config.Problems `json:"issues"`
+	Path   *string         `json:"path"` // as given or found; null when there is none
+	Valid  bool            `json:"valid"`
+
+	err error // why there is nothing to read positions from; nil when there is
+}
+
+type configSummary struct {
+	Application string       `json:"application"`
+	Processes   int          `json:"processes"`
+	Proxy       proxySummary `json:"proxy"`
+}
+
+type proxySummary struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+}
+
+const loadFix = "make sure that the file exists, can be read and is YAML or JSON"
+
+// validate reads the configuration at path, or the one found by default.
+func (e *env) validate(given string) verdict {
+	path, err := e.configPath(given)
+	if err != nil {
+		return unread(nil, err, "pass --config <path>, or add a rollbridge.yaml here")
+	}
+	cfg, err := config.Load(path)
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		for i := range problems {
+			problems[i].File = path // as it was given
+		}
+		return verdict{Path: &path, Issues: problems}
+	case err != nil:
+		return unread(&path, err, loadFix)
+	}
+	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port}}
+	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary}
+}
+
+// unread is the verdict on a file that could not be read: one issue.
+func unread(path *string, err error, fix string) verdict {
+	return verdict{Path: path, Issues: config.Problems{{Message: err.Error(), Fix: fix}}, err: err}
+}
+
+func (e *env) printVerdict(v verdict) error {
+	text, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := e.printJSON(text); err != nil {
+		return err
+	}
+	return v.exit()
+}
+
+// exit is nil for a valid configuration.
+func (v verdict) exit() error {
+	if v.Valid {
+		return nil
+	}
+	return errSaid{exitFailed}
+}
+
+// writeVerdict says it in words: on stdout that all is well, on stderr what is
+// not.
+func (e *env) writeVerdict(v verdict) error {
+	switch {
+	case v.Valid:
+		_, err := fmt.Fprintf(e.Stdout, "%s is valid: %s, proxy on %s:%d.\n", *v.Path, processCount(v.Config.Processes), v.Config.Proxy.Host, v.Config.Proxy.Port)
+		return err
+	case v.Path == nil:
+		return v.err
+	case v.err != nil:
+		fmt.Fprintf(e.Stderr, "Found 1 configuration issue in %s:\n\n1. %s\n   Fix: %s\n", *v.Path, v.Issues[0].Message, v.Issues[0].Fix)
+	case e.Stderr.terminal:
+		v.Issues.WriteText(e.Stderr, e.Stderr.colours)
+	default:
+		v.Issues.WritePlain(e.Stderr)
+	}
+	return v.exit()
+}
+
+func processCount(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
+}

@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// lateBody is how long a client may go on sending a body whose answer it has.
+const lateBody = 5 * time.Second
+
+// An upload is the body of a request. It may take for ever, as long as bytes
+// flow. It may still be read when the request has ended, by the goroutine that
+// writes it to the upstream.
+type upload struct {
+	control *http.ResponseController
+	io.ReadCloser
+
+	mu     sync.Mutex // guards what follows
+	ended  bool       // the request has: the connection is not ours any more
+	failed error      // what reading from the client ended with, if not EOF
+	eof    bool
+}
+
+func newUpload(control *http.ResponseController, body io.ReadCloser) *upload {
+	return &upload{control: control, ReadCloser: body, eof: body == http.NoBody}
+}
+
+// reader is the body to forward; an empty one stays recognisable.
+func (u *upload) reader() io.ReadCloser {
+	if u.ReadCloser == http.NoBody {
+		return http.NoBody
+	}
+	return u
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	if !u.allow(bodyTimeout) {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := u.ReadCloser.Read(p)
+	if err != nil {
+		u.stop(err)
+	}
+	return n, err
+}
+
+// allow gives the client d to send more, unless the request has ended.
+func (u *upload) allow(d time.Duration) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended {
+		return false
+	}
+	u.control.SetReadDeadline(time.Now().Add(d))
+	return true
+}
+
+func (u *upload) stop(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == io.EOF {
+		u.eof = true
+	} else if u.failed == nil {
+		u.failed = err
+	}
+	if !u.ended {
+		u.control.SetReadDeadline(time.Time{})
+	}
+}
+
+// end is called when the answer is complete.
+func (u *upload) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	if !u.eof {
+		u.control.SetReadDeadline(time.Now().Add(lateBody))
+	}
+}
+
+// broken is what the client's side of the body failed with, or nil.
+func (u *upload) broken() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed
+}

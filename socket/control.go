@@ -1,0 +1,312 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPath is what fits into a socket address, less its closing zero.
+const maxPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// probeTime bounds the look whether somebody answers on a control path.
+const probeTime = time.Second
+
+// newSuffix marks a control socket that does not have its permissions yet.
+const newSuffix = ".new"
+
+// A ControlListener is a bound control socket.
+type ControlListener struct {
+	*net.UnixListener
+	path string
+	dir  directory
+	file *os.File // pins the socket's inode, so that it is known again
+
+	close    sync.Once
+	closeErr error
+}
+
+// ListenControl binds the control socket at path, whose directory must exist.
+// The socket has the given permissions from the moment it can be seen at path. A
+// socket there that nobody answers on is replaced; nothing else ever is. The
+// error wraps ErrInUse when somebody answers and ErrNotSocket when something
+// else is in the way; after any error nothing is left behind.
+//
+// Close removes the socket file, unless another one has taken its place.
+func ListenControl(path string, perm Permissions) (net.Listener, error) {
+	if len(path) > maxPath {
+		return nil, tooLong(path)
+	}
+	uid, gid, err := perm.ids()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := openDirectory(filepath.Dir(path))
+	if err != nil {
+		return nil, noDirectory(path, err)
+	}
+	l := &ControlListener{path: path, dir: dir}
+	if err := l.take(perm.mode(), uid, gid); err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Addr is the path of the socket.
+func (l *ControlListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+// Close removes the socket file, if it is still this one's, and stops
+// listening. It can be called more than once.
+func (l *ControlListener) Close() error {
+	l.close.Do(func() { l.closeErr = errors.Join(l.giveBack(), l.UnixListener.Close(), l.release()) })
+	return l.closeErr
+}
+
+// take gets the path, under the directory's lock.
+func (l *ControlListener) take(mode uint32, uid, gid int) error {
+	if err := l.dir.lock(); err != nil {
+		return l.failed("lock its directory", err)
+	}
+	defer l.dir.unlock()
+	if err := l.vacate(); err != nil {
+		return err
+	}
+	if err := l.bind(); err != nil {
+		return err
+	}
+	err := l.grant(mode, uid, gid)
+	if err == nil {
+		err = l.publish()
+	}
+	if err != nil {
+		l.dir.remove(l.newName())
+		l.UnixListener.Close()
+	}
+	return err
+}
+
+// vacate makes sure that nothing is at the path, or reports what is.
+func (l *ControlListener) vacate() error {
+	st, err := l.dir.stat(l.name())
+	switch {
+	case err == unix.ENOENT:
+		return nil
+	case err != nil:
+		return l.failed("look at it", err)
+	case !isSocket(st):
+		return inTheWay(l.path, st)
+	}
+	if err := l.unanswered(); err != nil {
+		return err
+	}
+	if err := l.dir.remove(l.name()); err != nil && err != unix.ENOENT {
+		return l.failed("replace a left-over socket", err)
+	}
+	return nil
+}
+
+// unanswered is nil when nobody listens on the socket at the path. Anything but
+// a plain refusal counts as somebody: a full backlog, or a datagram socket.
+func (l *ControlListener) unanswered() error {
+	nc, err := net.DialTimeout("unix", l.path, probeTime)
+	if err == nil {
+		nc.Close()
+		return l.inUse()
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+		return nil
+	case errors.Is(err, syscall.EACCES):
+		return l.failed("ask who uses it", err)
+	}
+	return l.inUse()
+}
+
+// bind listens under the new name. The mode that the socket has before bind is
+// what its file gets, less the umask, so nobody but us can connect.
+func (l *ControlListener) bind() error {
+	if err := l.sweep(); err != nil {
+		return err
+	}
+	name := l.path + newSuffix
+	if l.isLong() {
+		name = l.dir.byDescriptor(l.newName())
+	}
+	private := func(_, _ string, c syscall.RawConn) (err error) {
+		if controlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(defaultMode)) }); controlErr != nil {
+			return controlErr
+		}
+		return err
+	}
+	config := net.ListenConfig{Control: private}
+	bound, err := config.Listen(context.Background(), "unix", name)
+	if err != nil {
+		return l.failed("bind", err)
+	}
+	l.UnixListener = bound.(*net.UnixListener)
+	l.SetUnlinkOnClose(false)
+	return nil
+}
+
+// sweep removes what a daemon that was killed between bind and rename left.
+func (l *ControlListener) sweep() error {
+	st, err := l.dir.stat(l.newName())
+	if err != nil {
+		return nil
+	}
+	if !isSocket(st) {
+		return inTheWay(filepath.Join(l.dir.Name(), l.newName()), st)
+	}
+	l.dir.remove(l.newName())
+	return nil
+}
+
+// grant sets owner, group and mode of the bound file, by descriptor: in a
+// directory that others can write to, its name may already be something else.
+func (l *ControlListener) grant(mode uint32, uid, gid int) error {
+	file, err := l.dir.pin(l.newName())
+	if err != nil {
+		return l.failed("open the bound socket", err)
+	}
+	l.file = file
+	if st, err := statOf(file); err != nil || !isSocket(st) {
+		return l.failed("open the bound socket", errors.Join(err, errors.New("it was replaced")))
+	}
+	if uid != keep || gid != keep {
+		if err := unix.Fchownat(int(file.Fd()), "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+			return l.chownRefused(err)
+		}
+	}
+	if err := unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), mode); err != nil {
+		return l.failed("set its mode", err)
+	}
+	return nil
+}
+
+func (l *ControlListener) publish() error {
+	err := l.dir.rename(l.newName(), l.name())
+	if err == unix.EEXIST {
+		return l.inUse()
+	}
+	if err != nil {
+		return l.failed("rename it into place", err)
+	}
+	return nil
+}
+
+// giveBack removes the socket file if it is ours. The pinned inode cannot have
+// been used again, so equal numbers mean the same file.
+func (l *ControlListener) giveBack() error {
+	if err := l.dir.lock(); err != nil {
+		return l.failed("lock its directory", err)
+	}
+	defer l.dir.unlock()
+	ours, err := statOf(l.file)
+	if err != nil {
+		return l.failed("look at it", err)
+	}
+	there, err := l.dir.stat(l.name())
+	if err == unix.ENOENT || err == nil && !sameFile(ours, there) {
+		return nil
+	}
+	if err == nil {
+		err = l.dir.remove(l.name())
+	}
+	if err != nil && err != unix.ENOENT {
+		return l.failed("remove it", err)
+	}
+	return nil
+}
+
+// release closes what ListenControl opened besides the listener.
+func (l *ControlListener) release() error {
+	if l.file != nil {
+		l.file.Close()
+	}
+	return l.dir.Close()
+}
+
+func (l *ControlListener) name() string { return filepath.Base(l.path) }
+
+// newName tells, in the output of ss, which socket it is, if that fits.
+func (l *ControlListener) newName() string {
+	if l.isLong() {
+		return newSuffix
+	}
+	return l.name() + newSuffix
+}
+
+func (l *ControlListener) isLong() bool { return len(l.path+newSuffix) > maxPath }
+
+func (l *ControlListener) failed(step string, err error) error {
+	return &Error{
+		Code:    codeOf(err),
+		Message: fmt.Sprintf("control socket %s: %s: %s", l.path, step, reasonOf(err)),
+		Err:     err,
+	}
+}
+
+func (l *ControlListener) inUse() error {
+	return &Error{
+		Code:    "EADDRINUSE",
+		Message: fmt.Sprintf("The control socket %s is already in use by another process.", l.path),
+		Hint:    "stop that process or set a different control.path",
+		Err:     ErrInUse,
+	}
+}
+
+func inTheWay(path string, st unix.Stat_t) error {
+	return &Error{
+		Message: fmt.Sprintf("control socket %s: %s is in the way", path, kindOf(st)),
+		Hint:    "it was left as it is; move it away or set a different control.path",
+		Err:     ErrNotSocket,
+	}
+}
+
+func (l *ControlListener) chownRefused(err error) error {
+	return &Error{
+		Code:    codeOf(err),
+		Message: fmt.Sprintf("Could not set control socket owner/group on %s: %s.", l.path, reasonOf(err)),
+		Hint:    "only root can give it to another user; others can set control.group to a group they are in",
+		Err:     err,
+	}
+}
+
+func tooLong(path string) error {
+	return &Error{
+		Code:    "ENAMETOOLONG",
+		Message: fmt.Sprintf("control socket %s: the path has %d bytes, a socket's can have %d", path, len(path), maxPath),
+		Hint:    "set a shorter control.path",
+		Err:     unix.ENAMETOOLONG,
+	}
+}
+
+func noDirectory(path string, err error) error {
+	return &Error{
+		Code:    codeOf(err),
+		Message: fmt.Sprintf("control socket %s: directory %s: %s", path, filepath.Dir(path), reasonOf(err)),
+		Hint:    "create the directory or set a different control.path",
+		Err:     err,
+	}
+}
+
+func kindOf(st unix.Stat_t) string {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "a file"
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	}
+	return "something that is no socket"
+}
