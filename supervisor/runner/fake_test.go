@@ -28,10 +28,10 @@ type fake struct {
 func (f *fake) exitNow(e Exit) {
 	f.once.Do(func() {
 		f.exit = e
-		close(f.exited)
 		if !f.made.leaves {
 			close(f.gone)
 		}
+		close(f.exited)
 	})
 }
 
