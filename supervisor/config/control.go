@@ -35,7 +35,9 @@ func (v value) control(c *Config) Control {
 }
 
 // mode reads an optional file mode. It is octal however it is written, so it
-// is read from the text: YAML would take 660 for a decimal number.
+// is read from the text: YAML would take 660 for a decimal number. A bare number
+// that would be a mode without use for its owner is decimal after all: 432 is
+// how JSON writes 0660.
 func (v value) mode() *fs.FileMode {
 	if !v.given() {
 		return nil
@@ -43,9 +45,13 @@ func (v value) mode() *fs.FileMode {
 	if t := v.tag(); t == "!!int" || t == "!!str" {
 		if found := octal.FindStringSubmatch(v.node.Value); found != nil {
 			n, _ := strconv.ParseUint(found[1], 8, 32)
-			if mode := fs.FileMode(n); mode <= 0o777 {
+			if mode := fs.FileMode(n); mode <= 0o777 && (t == "!!str" || mode&0o600 == 0o600) {
 				return &mode
 			}
+		}
+		if n, err := strconv.ParseUint(v.node.Value, 10, 32); err == nil && t == "!!int" && n <= 0o777 {
+			mode := fs.FileMode(n)
+			return &mode
 		}
 	}
 	v.wrong("must be an octal file mode between 0 and 0o777", v.set("an octal mode", `"0660"`))

@@ -88,6 +88,7 @@ func TestEveryMistakeHasItsMessage(t *testing.T) {
 		{16, strings.Replace(with("", ""), "8182", `"80"`, 1), []string{"proxy.port must be a number"}},
 		{19, with("", `control: {mode: "999"}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},
 		{19, with("", `control: {mode: "1777"}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},
+		{19, with("", `control: {mode: 512}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},
 		{19, with("", `control: {mode: true}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},
 		{19, with("", `control: {mode: ""}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},
 		{19, with("", `control: {mode: "00000"}`), []string{"control.mode must be an octal file mode between 0 and 0o777"}},

@@ -158,6 +158,9 @@ func (h *host) spawn() {
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	h.mu.Lock()
+	h.events = nil
+	h.mu.Unlock()
 	exited, cmd := make(chan struct{}), h.cmd
 	h.exited = exited
 	go func() {
