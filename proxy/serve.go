@@ -89,10 +89,11 @@ func (p *Proxy) notify() {
 }
 
 // Shutdown stops accepting and serves out: a request that arrives on a
-// connection that was accepted is still answered, then the connection ends.
-// WebSockets get a Close frame. It returns when all of them are gone; when ctx
-// ends first the rest is cut, and the error says how much. A second call waits
-// for the first.
+// connection that was accepted is still answered, then the connection ends, and
+// WebSockets live on until their ends close them. It returns when all of them
+// are gone. When ctx ends first the WebSockets that are left get a Close frame,
+// spread over Options.CloseSpread, then the rest is cut, and the error says how
+// much. A second call waits for the first.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	select {
 	case p.shutdown <- struct{}{}:
@@ -101,14 +102,10 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("shutdown: %w", context.Cause(ctx))
 	}
 	p.stopAccepting()
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		p.tunnels.closeAll(p.options.Load().CloseSpread)
-	}()
-	err := p.serveOut(ctx, gone)
+	err := p.serveOut(ctx)
+	p.tunnels.closeAll(p.options.Load().CloseSpread)
 	cut := p.cut()
-	p.awaitCut(gone)
+	p.awaitCut()
 	if err != nil {
 		return fmt.Errorf("shutdown: cut %d connections: %w", cut, err)
 	}
@@ -127,15 +124,13 @@ func (p *Proxy) stopAccepting() {
 }
 
 // serveOut waits until every connection has ended by itself, or was quiet.
-func (p *Proxy) serveOut(ctx context.Context, gone <-chan struct{}) error {
+func (p *Proxy) serveOut(ctx context.Context) error {
 	look := time.NewTicker(quietGrace / 10)
 	defer look.Stop()
-	for p.closeQuiet() > 0 || gone != nil {
+	for p.closeQuiet()+p.tunnels.len() > 0 {
 		select {
 		case <-p.changed:
-		case <-look.C: // a connection may have been quiet for long enough
-		case <-gone:
-			gone = nil
+		case <-look.C: // a connection may have been quiet for long enough, a tunnel gone
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -169,15 +164,13 @@ func (p *Proxy) cut() int {
 	return n
 }
 
-// awaitCut waits for what was cut to be gone, tunnels too.
-func (p *Proxy) awaitCut(tunnels <-chan struct{}) {
+// awaitCut waits for the requests that were cut to be gone.
+func (p *Proxy) awaitCut() {
 	timeout := time.NewTimer(cutGrace)
 	defer timeout.Stop()
-	for p.connections() > 0 || tunnels != nil {
+	for p.connections() > 0 {
 		select {
 		case <-p.changed:
-		case <-tunnels:
-			tunnels = nil
 		case <-timeout.C:
 			return
 		}

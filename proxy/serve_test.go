@@ -97,7 +97,7 @@ func TestShutdownEndsUnusedConnections(t *testing.T) {
 	c.ended()
 }
 
-func TestShutdownClosesWebSockets(t *testing.T) {
+func TestShutdownLetsWebSocketsLiveUntilItsEnd(t *testing.T) {
 	w := newWorld(t, app(t, echoMessages))
 	c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/", nil)
 	if err != nil {
@@ -109,7 +109,23 @@ func TestShutdownClosesWebSockets(t *testing.T) {
 		c.Close()
 		saw <- err
 	}()
-	if err := w.Shutdown(bounded(t, patience)); err != nil {
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Shutdown(ctx) }()
+	eventually(t, "no listener", func() bool {
+		conn, err := net.Dial("tcp", w.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	select {
+	case err := <-saw:
+		t.Errorf("the WebSocket ended before its time: %v", err)
+	default:
+	}
+	end()
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if err := <-saw; closeCode(err) != websocket.CloseServiceRestart {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -31,6 +30,13 @@ func (s *tunnels) remove(t *tunnel) {
 	delete(s.open, t)
 }
 
+// len is how many are open.
+func (s *tunnels) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 // stay lets tunnels be added again after closeAll.
 func (s *tunnels) stay() {
 	s.mu.Lock()
@@ -50,19 +56,21 @@ func (s *tunnels) end() []*tunnel {
 	return list
 }
 
-// closeAll closes the tunnels at moments spread at random over spread and
-// returns when they are gone.
+// closeAll closes the tunnels one after the other, evenly over spread, so that
+// their clients do not all come back at once. It returns when they are gone.
 func (s *tunnels) closeAll(spread time.Duration) {
 	var all sync.WaitGroup
-	for _, t := range s.end() {
-		all.Go(func() { t.closeAfter(spread) })
+	list := s.end()
+	for i, t := range list {
+		after := time.Duration(float64(spread) * float64(i) / float64(len(list)))
+		all.Go(func() { t.closeAfter(after) })
 	}
 	all.Wait()
 }
 
-func (t *tunnel) closeAfter(spread time.Duration) {
-	if spread > 0 {
-		timer := time.NewTimer(rand.N(spread))
+func (t *tunnel) closeAfter(d time.Duration) {
+	if d > 0 {
+		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
 		case <-timer.C:

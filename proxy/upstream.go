@@ -144,6 +144,13 @@ func (u *Upstream) Suspend() {
 	u.closeIdle()
 }
 
+// Suspended reports whether requests wait.
+func (u *Upstream) Suspended() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.suspended
+}
+
 // Resume lets the waiting requests go on: the process answers again.
 func (u *Upstream) Resume() {
 	u.mu.Lock()

@@ -138,7 +138,7 @@ func (l *ControlListener) bind() error {
 		return err
 	}
 	name := l.path + newSuffix
-	if len(name) > maxPath {
+	if l.isLong() {
 		name = l.dir.byDescriptor(l.newName())
 	}
 	private := func(_, _ string, c syscall.RawConn) (err error) {
@@ -164,7 +164,7 @@ func (l *ControlListener) sweep() error {
 		return nil
 	}
 	if !isSocket(st) {
-		return inTheWay(l.path+newSuffix, st)
+		return inTheWay(filepath.Join(l.dir.Name(), l.newName()), st)
 	}
 	l.dir.remove(l.newName())
 	return nil
@@ -235,8 +235,17 @@ func (l *ControlListener) release() error {
 	return l.dir.Close()
 }
 
-func (l *ControlListener) name() string    { return filepath.Base(l.path) }
-func (l *ControlListener) newName() string { return l.name() + newSuffix }
+func (l *ControlListener) name() string { return filepath.Base(l.path) }
+
+// newName tells, in the output of ss, which socket it is, if that fits.
+func (l *ControlListener) newName() string {
+	if l.isLong() {
+		return newSuffix
+	}
+	return l.name() + newSuffix
+}
+
+func (l *ControlListener) isLong() bool { return len(l.path+newSuffix) > maxPath }
 
 func (l *ControlListener) failed(step string, err error) error {
 	return &Error{

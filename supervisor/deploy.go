@@ -60,8 +60,8 @@ func (s *Supervisor) deploy(op *operation, want target, configPath string) (prev
 
 // bringUp takes the release from nothing to active. When a step fails, the
 // steps before it are undone and the old release has noticed nothing.
-func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (next *release, err error) {
-	next, err = s.plan(cfg, want)
+func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ *release, err error) {
+	next, err := s.plan(cfg, want)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,9 @@ func runScheduler(ctx context.Context) error {
 
 // claim takes the scheduler's lock, which ends with the file or the process.
 func claim(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func progressLine(id json.RawMessage, step any) ([]byte, error) {
 func errorLine(id json.RawMessage, err error) []byte {
 	e := &Error{Code: CodeFailed, Message: err.Error()}
 	if own := (*Error)(nil); errors.As(err, &own) {
-		e = &Error{Code: own.Code, Message: err.Error(), Hint: own.Hint}
+		e = &Error{Code: cmp.Or(own.Code, CodeFailed), Message: err.Error(), Hint: own.Hint, Output: own.Output}
 	}
 	line, _ := marshal(struct { // only strings and a checked id: cannot fail
 		Error  string          `json:"error"`
@@ -51,7 +52,8 @@ func errorLine(id json.RawMessage, err error) []byte {
 		ID     json.RawMessage `json:"id,omitempty"`
 		Code   string          `json:"code,omitempty"`
 		Hint   string          `json:"hint,omitempty"`
-	}{e.Message, statusError, id, e.Code, e.Hint})
+		Output []string        `json:"output,omitempty"`
+	}{e.Message, statusError, id, e.Code, e.Hint, e.Output})
 	return append(line, '\n')
 }
 

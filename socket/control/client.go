@@ -149,6 +149,7 @@ func understand(line []byte) (step json.RawMessage, err error) {
 		Error    string
 		Code     string
 		Hint     string
+		Output   []string
 	}
 	if kindOf(line) != '{' || json.Unmarshal(line, &a) != nil {
 		return nil, ErrNotRollbridge
@@ -157,7 +158,7 @@ func understand(line []byte) (step json.RawMessage, err error) {
 	case a.Status == statusSuccess:
 		return nil, nil
 	case a.Status == statusError:
-		return nil, &Error{Code: a.Code, Message: a.Error, Hint: a.Hint}
+		return nil, &Error{Code: a.Code, Message: a.Error, Hint: a.Hint, Output: a.Output}
 	case a.Status == statusProgress && a.Progress != nil:
 		return a.Progress, nil
 	}

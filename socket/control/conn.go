@@ -151,8 +151,7 @@ func (c *conn) finish() {
 		c.setDeadlineLocked()
 		return
 	}
-	c.parked = false
-	c.nc.SetReadDeadline(past)
+	c.nc.SetReadDeadline(past) // stays until the reader has seen it
 	select {
 	case c.freed <- struct{}{}:
 	default:
@@ -165,6 +164,7 @@ func (c *conn) park(ready func() bool) bool {
 	for {
 		c.mu.Lock()
 		if ready() {
+			c.parked = false
 			c.setDeadlineLocked()
 			c.mu.Unlock()
 			return true

@@ -20,7 +20,8 @@ const (
 type Error struct {
 	Code    string
 	Message string
-	Hint    string // may be empty
+	Hint    string   // may be empty
+	Output  []string // the last lines of the process it is about, if there is one
 }
 
 func (e *Error) Error() string { return e.Message }

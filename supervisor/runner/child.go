@@ -54,7 +54,7 @@ func (c *child) start(spec config.Spec, output *ring) error {
 		}
 		c.streams, files = append(c.streams, s), append(files, write)
 	}
-	if err := c.fork(spec, spec.Command, environment(os.Environ(), spec), files); err != nil {
+	if err := c.fork(spec, spec.Command, config.Environment(os.Environ(), spec), files); err != nil {
 		c.closeStreams()
 		return err
 	}
@@ -129,7 +129,7 @@ func (c *child) Members() []int {
 // Hook runs a lifecycle command as another child, with the same mark: what it
 // leaves behind becomes a member.
 func (c *child) Hook(ctx context.Context, spec config.Spec, command string) (Exit, error) {
-	env := append(environment(os.Environ(), spec), "ROLLBRIDGE_PID="+strconv.Itoa(c.shell))
+	env := append(config.Environment(os.Environ(), spec), "ROLLBRIDGE_PID="+strconv.Itoa(c.shell))
 	return runHook(ctx, c.reaper, c.tag, spec, command, env)
 }
 

@@ -254,7 +254,7 @@ func TestStopAwaitsTheGroupAndTellsTheExitBefore(t *testing.T) {
 	p := shell(t, `(trap '' TERM; echo "child $(exec sh -c 'echo $PPID')"; sleep 0.6; echo child done) & exec sleep 1000`)
 	p.start()
 	p.says("child ")
-	go p.stop()
+	go p.Stop(context.Background())
 	p.until("told of the exit", func(s Status) bool { return s.Exit != nil })
 	if s, _ := p.Watch(); s.State != Stopping {
 		t.Errorf("%s while the child lives", s.State)
@@ -426,12 +426,13 @@ func TestStopCommandReplacesTheSignal(t *testing.T) {
 }
 
 func TestOutputIsCompleteWhenTheExitIsTold(t *testing.T) {
-	p := shell(t, `i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; printf 'last words' >&2; exit 3`)
+	p := shell(t, `echo oops >&2; i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; printf 'last words'; exit 3`,
+		func(s *config.Spec) { s.OutputLines = 5000 })
 	p.start()
 	p.until("failed", failed)
 	lines := p.lines()
-	if len(lines) != 50 || !slices.Contains(lines, "last words") || !slices.Contains(lines, "line 1999") {
-		t.Errorf("%q", lines)
+	if len(lines) != 2002 || !slices.Contains(lines, "last words") || !slices.Contains(lines, "oops") {
+		t.Errorf("%d lines, the last of them %q", len(lines), lines[max(0, len(lines)-3):])
 	}
 }
 

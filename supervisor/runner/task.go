@@ -135,11 +135,11 @@ func (t *task) Stop(ctx context.Context) error {
 func (t *task) askLocked(l *life) {
 	switch {
 	case l == nil:
-		t.publishLocked(func(s *Status) { s.State, s.RetryAt = Stopped, time.Time{} })
+		t.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopped, time.Time{}, false })
 	case !l.asked:
 		l.asked = true
 		close(l.quit)
-		t.publishLocked(func(s *Status) { s.State, s.RetryAt = Stopping, time.Time{} })
+		t.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopping, time.Time{}, false })
 	}
 }
 

@@ -58,7 +58,14 @@ func (t tree) owns(orphan stat) bool {
 
 // empty reports whether no member runs. Processes change parents while they
 // are looked at, so it is seen twice.
-func (t tree) empty() bool { return len(t.members()) == 0 && len(t.members()) == 0 }
+func (t tree) empty() bool {
+	for range 2 {
+		if len(t.members()) > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // left names the members.
 func (t tree) left() []string {

@@ -321,12 +321,11 @@ func oneAnswer(c *net.TCPConn) {
 }
 
 func TestRefusedConnectionHasItsClass(t *testing.T) {
-	addr := misbehave(t, silence)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr = closed.Addr().String()
+	addr := closed.Addr().String()
 	closed.Close()
 	l := &Load{opt: Options{Target: addr, Timeout: time.Second}, rec: newRecorder()}
 	if _, f := l.dial(t.Context()); f == nil || f.Class != ConnectRefused {

@@ -89,10 +89,12 @@ func (s *series) report(k Kind) KindReport {
 func (w *window) report() SwitchReport {
 	rep := SwitchReport{
 		Name: w.name, From: w.from, To: w.to,
-		DeployMs:    millis(w.ended.Sub(w.began)),
 		SlowestMs:   millis(w.slowest),
 		SlowestKind: w.slowestKind,
 		Failed:      w.failed,
+	}
+	if !w.ended.IsZero() {
+		rep.DeployMs = millis(w.ended.Sub(w.began))
 	}
 	if !w.lastOld.IsZero() && !w.firstNew.IsZero() {
 		rep.GapMs = millis(w.firstNew.Sub(w.lastOld))

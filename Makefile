@@ -1,0 +1,75 @@
+# Targets for people and for CI; `make help` lists them.
+
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+TOOLS       := $(CURDIR)/.cache/tools
+BUILD       := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+# DEPLOYS and BROKEN=1 change what `make soak` does.
+DEPLOYS ?= 100
+BROKEN  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check bench soak lint fmt format vet unit vulnerabilities fuzz soak-short
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## build bin/rollbridge
+	@mkdir -p bin
+	$(BUILD) -o bin/rollbridge ./cmd/rollbridge
+
+demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
+	@go run ./examples/demo -rollbridge bin/rollbridge
+
+test: format vet lint fuzz demo soak-short unit ## everything that CI runs, in a few minutes
+
+check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+ifeq ($(BROKEN),)
+soak: build ## many deploys under load: DEPLOYS=100; BROKEN=1 proves that failures are found
+	@go run ./examples/soak -rollbridge bin/rollbridge -deploys $(DEPLOYS)
+else
+soak:
+	@mkdir -p .cache
+	$(BUILD) -tags brokenswitch -o .cache/rollbridge-broken ./cmd/rollbridge
+	@go run ./examples/soak -rollbridge .cache/rollbridge-broken -deploys $(DEPLOYS) -broken
+endif
+
+lint: vulnerabilities ## staticcheck and govulncheck
+	@GOBIN=$(TOOLS) go install $(STATICCHECK)
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/staticcheck -tags brokenswitch ./...
+
+fmt: ## format the code
+	gofmt -w $(shell git ls-files '*.go')
+
+# The rest are parts of the targets above.
+
+format:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }
+
+vet:
+	go vet ./...
+
+unit:
+	go test -race -count=1 ./...
+
+# The data comes from the network; that it cannot be had is no fault of the code.
+vulnerabilities:
+	@GOBIN=$(TOOLS) go install $(GOVULNCHECK)
+	@said=$$($(TOOLS)/govulncheck ./... 2>&1); status=$$?; echo "$$said"; \
+	case "$$said" in *"fetching vulnerabilities"*) \
+	  echo "warning: govulncheck could not reach its data; vulnerabilities were not checked"; status=0;; esac; \
+	exit $$status
+
+fuzz:
+	bash .ci/fuzz
+
+soak-short:
+	@$(MAKE) --no-print-directory soak DEPLOYS=10
+	@$(MAKE) --no-print-directory soak DEPLOYS=10 BROKEN=1
