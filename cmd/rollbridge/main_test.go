@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,8 @@ func TestMain(m *testing.M) {
 		"rollbridge":  main,
 		"with-daemon": withDaemon,
 		"bounded":     bounded,
+		"taken-port":  takenPort,
+		"app":         app,
 	})
 }
 
@@ -32,12 +35,16 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       *update,
 		Setup: func(s *testscript.Env) error {
+			s.Defer(func() { endDaemon(s.WorkDir) })
 			s.Setenv("GORACE", os.Getenv("GORACE"))
 			s.Setenv("NO_COLOR", "")
 			s.Setenv("USER_LINE", userLine())
 			s.Setenv("ROLLBRIDGE_RUNNER", "")
 			s.Setenv("XDG_RUNTIME_DIR", s.WorkDir)
-			return errors.Join(writeConfig(s.WorkDir, "rollbridge", "shop"), writeConfig(s.WorkDir, "other", "other"))
+			return errors.Join(
+				writeConfig(s.WorkDir, "rollbridge", "shop"),
+				writeConfig(s.WorkDir, "elsewhere", "shop"),
+				writeConfig(s.WorkDir, "other", "other"))
 		},
 	})
 }
@@ -53,7 +60,47 @@ control: {path: control.sock}
 proxy: {port: 0}
 processes:
   - {id: web, policy: proxied, command: "exec app", port: 0}
+  - {id: worker, command: "exec sleep 1000"}
 `
+}
+
+// endDaemon ends a daemon that a failed script left.
+func endDaemon(dir string) {
+	if _, err := os.Stat(filepath.Join(dir, "control.sock")); err != nil {
+		return
+	}
+	cmd := exec.Command("rollbridge", "shutdown")
+	cmd.Dir = dir
+	cmd.Run()
+}
+
+// app is a web process. In a release directory with a file "fail" it does not
+// start.
+func app() {
+	if _, err := os.Stat("fail"); err == nil {
+		fmt.Fprintln(os.Stderr, "cannot go on")
+		os.Exit(1)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("ROLLBRIDGE_PORT"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("ready")
+	http.Serve(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+}
+
+// takenPort runs a command while the port of taken.yaml is taken.
+func takenPort() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	port := strings.TrimPrefix(l.Addr().String(), "127.0.0.1:")
+	text := strings.Replace(plainConfig("shop"), "proxy: {port: 0}", "proxy: {port: "+port+"}", 1)
+	if err := os.WriteFile("taken.yaml", []byte(text), 0o644); err != nil {
+		panic(err)
+	}
+	os.Exit(exitCode(exec.Command(os.Args[1], os.Args[2:]...)))
 }
 
 func userLine() string {
