@@ -4,8 +4,10 @@ go 1.26.0
 
 require (
 	github.com/gorilla/websocket v1.5.3
+	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/pflag v1.1.0
+	go.yaml.in/yaml/v4 v4.0.0
 	golang.org/x/sys v0.49.0
 )
 
-require go.yaml.in/yaml/v4 v4.0.0
+require golang.org/x/tools v0.26.0 // indirect

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 
 	"rollbridge/socket/control"
@@ -33,12 +34,9 @@ func (s *Supervisor) Events(ctx context.Context, args EventsArgs, progress func(
 }
 
 // ceil rounds a limit up, as clients of the original expect: 2.5 shows three.
-func ceil(limit float64) int {
-	n := int(min(limit, maxEvents))
-	if float64(n) < limit {
-		n++
-	}
-	return n
+func ceil(limit any) int {
+	n, _ := limit.(float64)
+	return int(math.Ceil(min(n, maxEvents)))
 }
 
 // Logs tells the kept output of processes; with args.Follow it goes on as they

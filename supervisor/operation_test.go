@@ -35,7 +35,7 @@ func TestSecondOperationIsBusy(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%s ran beside a deploy", name)
 			}
-			contains(t, err.Error(), "busy: deploy of v1 by uid 0", "300ms")
+			contains(t, err.Error(), "busy: deploy of v1 by uid -1", "300ms")
 		}
 		if err := <-first; err != nil {
 			t.Error(err)

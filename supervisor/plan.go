@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -31,11 +32,8 @@ func (t target) completed(now time.Time) (target, error) {
 	if t.revision == "" {
 		t.revision = t.id
 	}
-	for name, id := range map[string]string{"releaseId": t.id, "revision": t.revision} {
-		if !config.ValidID(id) {
-			return t, usageError(fmt.Sprintf("%s %q is not a safe identifier", name, id),
-				"begin with a letter or digit, then use letters, digits, dots, underscores and hyphens, 200 at most")
-		}
+	if err := errors.Join(checkID("releaseId", t.id), checkID("revision", t.revision)); err != nil {
+		return t, err
 	}
 	path, err := filepath.Abs(t.path)
 	if err != nil {
@@ -43,6 +41,15 @@ func (t target) completed(now time.Time) (target, error) {
 	}
 	t.path = path
 	return t, checkDirectory(path)
+}
+
+// checkID makes sure that an id can stand in names and paths.
+func checkID(field, id string) error {
+	if config.ValidID(id) {
+		return nil
+	}
+	return usageError(fmt.Sprintf("%s %q is not a safe identifier", field, id),
+		"begin with a letter or digit, then use letters, digits, dots, underscores and hyphens, 200 at most")
 }
 
 // checkDirectory says in words what is wrong with a release path.

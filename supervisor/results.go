@@ -64,11 +64,12 @@ type RestartResult struct {
 	Restarted []string `json:"restarted"`
 }
 
-// EventsArgs are the fields of the `events` command. With Follow, events are
-// streamed as progress lines until the client leaves.
+// EventsArgs are the fields of the `events` command. A Limit that is no number
+// above 0 means all. With Follow, events are streamed as progress lines until
+// the client leaves.
 type EventsArgs struct {
-	Limit  float64 `json:"limit,omitempty"`
-	Follow bool    `json:"follow,omitempty"`
+	Limit  any  `json:"limit,omitempty"`
+	Follow bool `json:"follow,omitempty"`
 }
 
 // EventsResult answers events, oldest first.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollbridge/supervisor/config"
@@ -18,9 +18,9 @@ var (
 
 // shutdown is the end of the daemon: once, whoever asks first.
 type shutdown struct {
-	once sync.Once
-	done chan struct{} // closed when nothing is left
-	err  error         // set before done is closed
+	begun atomic.Bool
+	done  chan struct{} // closed when nothing is left
+	err   error         // set before done is closed
 }
 
 // Done is closed when a shutdown, by command or signal, is complete and the
@@ -36,10 +36,10 @@ func (s *Supervisor) Err() error { return s.shutdown.err }
 // waits for the first call. When ctx is the one of a control command, that
 // command's connection stays open for the answer.
 func (s *Supervisor) Shutdown(ctx context.Context) error {
-	s.shutdown.once.Do(func() {
+	if s.shutdown.begun.CompareAndSwap(false, true) {
 		s.shutdown.err = s.shutDown(ctx)
 		close(s.shutdown.done)
-	})
+	}
 	<-s.shutdown.done
 	return s.shutdown.err
 }

@@ -6,11 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
 	"strings"
-	"syscall"
 	"time"
 
 	"rollbridge/socket/control"
@@ -88,12 +84,12 @@ func call[R any](ctx context.Context, r *remote, command string, args any, progr
 	var none R
 	client, err := control.Dial(ctx, r.socket)
 	if err != nil {
-		return none, nil, r.explainDial(ctx, err)
+		return none, nil, r.explain(ctx, command, err)
 	}
 	defer client.Close()
 	answer, raw, err := control.Call[R](ctx, client, command, args, progress)
 	if err != nil {
-		return none, nil, r.explainCall(ctx, command, err)
+		return none, nil, r.explain(ctx, command, err)
 	}
 	return answer, raw, nil
 }
@@ -142,53 +138,25 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// explainDial says why the daemon could not be reached.
-func (r *remote) explainDial(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(err, syscall.ENOENT):
-		return r.noDaemon("ENOENT")
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return r.noDaemon("ECONNREFUSED")
-	case errors.Is(err, control.ErrNoDaemon):
-		return &fault{err: err, hint: r.startHint(), code: exitNoDaemon}
-	case errors.Is(err, fs.ErrPermission):
-		return failure(fmt.Errorf("connect EACCES %s: you may not talk to this daemon", r.socket),
-			"run it as the daemon's user, or give your group access with control.group and control.mode")
-	}
-	return r.explainCall(ctx, "connect", err)
-}
-
-func (r *remote) noDaemon(code string) error {
-	return &fault{err: fmt.Errorf("no daemon is running: connect %s %s", code, r.socket), hint: r.startHint(), code: exitNoDaemon}
-}
-
-func (r *remote) startHint() string {
-	return "start it: rollbridge ensure-daemon --config " + r.config.File
-}
-
-// explainCall says why there is no answer, or what the daemon's error is.
-func (r *remote) explainCall(ctx context.Context, command string, err error) error {
+// explain says why there is no answer, or what the daemon's error is.
+func (r *remote) explain(ctx context.Context, command string, err error) error {
 	var said *control.Error
+	cause := context.Cause(ctx)
 	switch {
 	case errors.As(err, &said):
 		return &fault{err: errors.New(said.Message), details: said.Output, hint: said.Hint, code: exitFailed}
-	case context.Cause(ctx) == errSilent:
+	case errors.Is(err, control.ErrNoDaemon):
+		return &fault{err: err, hint: "start it: rollbridge ensure-daemon --config " + r.config.File, code: exitNoDaemon}
+	case cause == errSilent:
 		return failure(fmt.Errorf("%s: the daemon on %s did not answer within %s", command, r.socket, r.timeout),
 			"it may be stuck or very busy; --timeout waits longer, its log tells more")
-	case context.Cause(ctx) == errHanging:
+	case cause == errHanging:
 		return failure(fmt.Errorf("%s: the daemon on %s gives no sign of life", command, r.socket),
 			"it may be stopped or stuck; what was asked for may still happen when it goes on")
-	case wentAway(err):
-		return failure(fmt.Errorf("%s: the daemon went away before it answered", command),
-			"its log says why; rollbridge status shows what runs when it is back")
+	case errors.Is(err, control.ErrClosed):
+		return failure(fmt.Errorf("%s: %w", command, err), "its log says why; rollbridge status shows what runs when it is back")
 	}
-	return failure(fmt.Errorf("%s: %w", command, err), "is it rollbridge that listens on "+r.socket+"?")
-}
-
-// wentAway reports whether an error means that the other side hung up.
-func wentAway(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return failure(fmt.Errorf("%s: %w", command, err), "")
 }
 
 // print writes a result: the daemon's own JSON, or text for people.

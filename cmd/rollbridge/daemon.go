@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,7 +41,7 @@ signals change nothing.`,
 		example: "rollbridge daemon --config rollbridge.yaml",
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
-			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> of what keeps processes running: auto, systemd, direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}
@@ -62,6 +64,8 @@ type daemon struct {
 
 	proxyListener   net.Listener
 	controlListener net.Listener
+
+	defect atomic.Pointer[error] // the first actor's that ended by itself
 }
 
 // lastWords is how long the end of the daemon waits for answers and log lines
@@ -125,7 +129,7 @@ func (d *daemon) join() error {
 	if err != nil {
 		return err
 	}
-	d.control = control.NewMux(control.Options{OnError: d.controlError})
+	d.control = control.NewMux(control.Options{OnError: d.commandFailed, OnConnError: d.connectionFailed})
 	d.proxy = proxy.New(proxy.Options{}) // the supervisor configures it
 	file := d.config.File
 	d.supervisor = supervisor.New(supervisor.Options{
@@ -155,8 +159,12 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 
 func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
 
-func (d *daemon) controlError(peer control.Peer, err error) {
-	var code any
+func (d *daemon) commandFailed(peer control.Peer, command string, err error) {
+	d.note("command failed", map[string]any{"command": command, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
+}
+
+func (d *daemon) connectionFailed(peer control.Peer, err error) {
+	var code any // null when it has none
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		code = unix.ErrnoName(errno)
@@ -185,13 +193,15 @@ func (d *daemon) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// privateDirectory makes the directory of the control socket when there is none.
+// privateDirectory makes sure that the control socket's directory is there. By
+// default it lies where everybody can write, and has to be ours alone.
 func privateDirectory(path string) error {
 	dir := filepath.Dir(path)
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return nil
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(dir, fmt.Sprintf("/tmp/rollbridge-%d/", os.Getuid())) {
+		return socket.PrivateDir(dir)
 	}
-	return socket.PrivateDir(dir)
+	return nil
 }
 
 // explainListen says why there is no listener, and who has it when that is a
@@ -201,75 +211,68 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	path := d.config.Control.Path
-	app, active, running := d.otherDaemon(ctx)
+	inUse := errors.Is(err, socket.ErrInUse)
+	if !inUse && !errors.Is(err, unix.EADDRINUSE) {
+		return complaint(refused.Message, refused.Hint)
+	}
+	found, err := control.Probe(ctx, d.config.Control.Path)
 	switch {
-	case errors.Is(err, socket.ErrInUse) && running:
-		return complaint(fmt.Sprintf("A Rollbridge daemon for application %q is already running on %s (%s). "+
-			`Run "rollbridge status" to inspect it or "rollbridge shutdown" to stop it, or set a different control.path.`, app, path, activeText(active)), "")
-	case errors.Is(err, socket.ErrInUse):
-		return complaint(fmt.Sprintf("The control socket %s is already in use by another process. Stop that process or set a different control.path.", path),
-			"ss -lxp shows who listens")
-	case errors.Is(err, unix.EADDRINUSE) && running:
-		return complaint(refused.Message, fmt.Sprintf("a Rollbridge daemon for application %q is already running: rollbridge status", app))
+	case err != nil, found.Kind == control.Nobody, !inUse && found.Kind == control.Stranger:
+		return complaint(refused.Message, refused.Hint)
+	case !inUse:
+		return complaint(refused.Message, fmt.Sprintf("a Rollbridge daemon for application %q is already running: rollbridge status", found.Application))
 	}
-	return complaint(refused.Message, refused.Hint)
-}
-
-func activeText(release *string) string {
-	if release == nil {
-		return "no active release"
+	var conflict *control.Error
+	if err := found.Conflict(d.config.Control.Path); errors.As(err, &conflict) {
+		return complaint(conflict.Message, conflict.Hint)
 	}
-	return "active release: " + *release
+	return err
 }
 
-// otherDaemon asks whoever answers on the control socket who he is.
-func (d *daemon) otherDaemon(ctx context.Context) (application string, active *string, ok bool) {
-	r := remote{config: d.config, socket: d.config.Control.Path, timeout: time.Second}
-	st, _, err := call[supervisor.StatusResult](ctx, &r, "status", struct{}{}, nil)
-	return st.Application, st.ActiveReleaseID, err == nil && st.Application != ""
-}
-
-// run serves until everything is stopped.
+// run serves until everything is stopped. An actor that ends by itself takes the
+// others with it, in order.
 func (d *daemon) run(signals <-chan os.Signal) error {
-	served := make(chan error, 2)
-	go func() { served <- ended("proxy", d.proxy.Serve(d.proxyListener)) }()
-	go func() { served <- ended("control socket", d.control.Serve(d.controlListener)) }()
 	go d.mindSignals(signals)
-	var broken error
-	for serving := 2; ; {
-		select {
-		case err := <-served:
-			serving--
-			if err != nil && broken == nil {
-				broken = err
-				d.note("listener broken", map[string]any{"error": err.Error()})
-				go d.supervisor.Shutdown(context.Background())
-			}
-		case <-d.supervisor.Done():
-			awaitServed(served, serving)
-			return errors.Join(broken, d.supervisor.Err())
-		}
+	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
+	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	<-d.supervisor.Done()
+	d.awaitAnswers()
+	return errors.Join(d.broken(), d.supervisor.Err())
+}
+
+// actor runs one part of the daemon. That it ends is right only after it was
+// told to.
+func (d *daemon) actor(name string, serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		d.breakDown(fmt.Errorf("%s: %w", name, err))
 	}
 }
 
-// ended is the error of an actor, unless it ended because it was told to.
-func ended(name string, err error) error {
-	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", name, err)
+// breakDown shuts the daemon down because a part of it does not work any more.
+func (d *daemon) breakDown(err error) {
+	d.note("listener broken", map[string]any{"error": err.Error()})
+	d.defect.CompareAndSwap(nil, &err)
+	d.supervisor.Shutdown(context.Background())
 }
 
-// awaitServed lets the last answers leave.
-func awaitServed(served <-chan error, serving int) {
-	late := time.After(lastWords)
-	for ; serving > 0; serving-- {
-		select {
-		case <-served:
-		case <-late:
-			return
-		}
+// broken is why the daemon could not go on, nil when it was told to end.
+func (d *daemon) broken() error {
+	if err := d.defect.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// awaitAnswers lets the last answer reach its client.
+func (d *daemon) awaitAnswers() {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		d.control.Wait()
+	}()
+	select {
+	case <-answered:
+	case <-time.After(lastWords):
 	}
 }
 

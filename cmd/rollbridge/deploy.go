@@ -29,9 +29,9 @@ deploy to the daemon, the second one cancels it if traffic has not moved.`,
 		example:  "rollbridge deploy --release-path /srv/shop/releases/42 --revision 1f3a9c2",
 		required: []string{"release-path"},
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&args.ReleasePath, "release-path", "", "<path> directory of the release")
+			f.StringVar(&args.ReleasePath, "release-path", "", "<path> directory of the release (required)")
 			f.StringVar(&args.ReleaseID, "release-id", "", "<id> name of the release (default: the revision, else the time)")
-			f.StringVar(&args.Revision, "revision", "", "<revision> of the code (default: the release id)")
+			f.StringVar(&args.Revision, "revision", "", "<revision> revision of the code (default: the release id)")
 			f.BoolVar(&args.Wait, "wait", false, "wait for the operation under way instead of being refused")
 			f.BoolVar(&args.WaitDrained, "wait-drained", false, "answer only when the previous release is stopped")
 			f.BoolVar(&progress, "progress", false, "show the steps on stderr even when it is no terminal")

@@ -57,10 +57,10 @@ type startOptions struct {
 
 func (o *startOptions) flags(f *pflag.FlagSet) {
 	o.timeoutMs = 10000
-	f.StringVar(&o.log, "daemon-log-path", "", "<path> of the log of a started daemon (default: beside the control socket)")
-	f.StringVar(&o.pid, "daemon-pid-path", "", "<path> of the file with its process id (default: beside the control socket)")
-	f.StringVar(&o.runtime, "daemon-runtime-path", "", "<path> has no effect: the program is one file, nothing is copied")
-	f.Var(milliseconds{"daemon-start-timeout-ms", &o.timeoutMs}, "daemon-start-timeout-ms", "<number> of milliseconds it may take to get ready (default 10000)")
+	f.StringVar(&o.log, "daemon-log-path", "", "<path> log of a daemon that is started (default: beside the control socket)")
+	f.StringVar(&o.pid, "daemon-pid-path", "", "<path> file with its process id (default: beside the control socket)")
+	f.StringVar(&o.runtime, "daemon-runtime-path", "", "<path> no effect: the program is one file, nothing is copied")
+	f.Var(milliseconds{"daemon-start-timeout-ms", &o.timeoutMs}, "daemon-start-timeout-ms", "<number> milliseconds it may take to get ready (default 10000)")
 }
 
 // ensure returns the status of the daemon, which it starts when none is there.

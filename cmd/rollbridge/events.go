@@ -25,7 +25,7 @@ and why. With --follow it goes on with every new one until Ctrl-C; with --json
 that is one object per line.`,
 		example: "rollbridge events --limit 20",
 		flags: func(f *pflag.FlagSet) {
-			f.VarP(count{"limit", &limit}, "limit", "n", "<number> of events (default: all that are kept)")
+			f.VarP(count{"limit", &limit}, "limit", "n", "<number> how many events (default: all that are kept)")
 			f.BoolVarP(&args.Follow, "follow", "f", false, "go on with new events")
 			f.BoolVar(&asJSON, "json", false, "print JSON")
 			t.flags(f, quick)

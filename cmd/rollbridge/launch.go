@@ -40,6 +40,9 @@ func (r *remote) prepare(ctx context.Context, e *env, o startOptions) (*launch, 
 	if pidPath == "" {
 		pidPath = beside + ".pid"
 	}
+	if err := privateDirectory(r.socket); err != nil {
+		return nil, err
+	}
 	pid, err := lockedFile(ctx, e.absolute(pidPath))
 	if err != nil {
 		return nil, fmt.Errorf("pid file: %w", err)

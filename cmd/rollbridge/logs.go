@@ -24,9 +24,9 @@ func logsCommand() *command {
 object per line.`,
 		example: "rollbridge logs --process worker --follow",
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&args.ProcessID, "process", "", "<id> of a process, or of one replica: worker, worker#0")
-			f.StringVar(&args.Release, "release", "", "<id> of a release")
-			f.VarP(count{"lines", &args.Lines}, "lines", "n", "<number> of lines per process (default: all that are kept)")
+			f.StringVar(&args.ProcessID, "process", "", "<id> one process, or one replica of it: worker, worker#0")
+			f.StringVar(&args.Release, "release", "", "<id> one release")
+			f.VarP(count{"lines", &args.Lines}, "lines", "n", "<number> how many lines of each process (default: all that are kept)")
 			f.BoolVarP(&args.Follow, "follow", "f", false, "go on with new lines")
 			f.BoolVar(&asJSON, "json", false, "print JSON")
 			t.flags(f, quick)

@@ -21,9 +21,9 @@ type target struct {
 
 func (t *target) flags(f *pflag.FlagSet, timeout time.Duration) {
 	configFlag(f, &t.config)
-	text := "<duration> to wait for the answer (default " + timeout.String() + ")"
+	text := "<duration> how long to wait for the answer (default " + timeout.String() + ")"
 	if timeout == 0 {
-		text = "<duration> to wait for the answer (default: while the daemon is alive)"
+		text = "<duration> how long to wait for the answer (default: while the daemon is alive)"
 	}
 	f.DurationVar(&t.timeout, "timeout", timeout, text)
 }

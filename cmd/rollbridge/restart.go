@@ -24,8 +24,8 @@ after the other, with a fresh restart budget. Without a selector all of them;
 with both, those that match both. The web process is replaced by a deploy.`,
 		example: "rollbridge restart --process worker",
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&args.ProcessID, "process", "", "<id> of a process, or of one replica: worker, worker#0")
-			f.Var(choice{"policy", []string{"companion", "singleton", "service"}, &args.Policy}, "policy", "<policy> of the processes: companion, singleton, service")
+			f.StringVar(&args.ProcessID, "process", "", "<id> one process, or one replica of it: worker, worker#0")
+			f.Var(choice{"policy", []string{"companion", "singleton", "service"}, &args.Policy}, "policy", "<policy> processes of one policy: companion, singleton or service")
 			f.BoolVar(&args.Wait, "wait", false, "wait for the operation under way instead of being refused")
 			t.flags(f, 0)
 			o.flags(f)

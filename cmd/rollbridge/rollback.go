@@ -21,7 +21,7 @@ func rollbackCommand() *command {
 active most recently. Done twice, it comes back to where it began.`,
 		example: "rollbridge rollback",
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&args.ReleaseID, "release-id", "", "<id> of the release (default: the one before)")
+			f.StringVar(&args.ReleaseID, "release-id", "", "<id> the release to go back to (default: the one before)")
 			f.BoolVar(&args.Wait, "wait", false, "wait for the operation under way instead of being refused")
 			f.BoolVar(&args.WaitDrained, "wait-drained", false, "answer only when the release left is stopped")
 			f.BoolVar(&progress, "progress", false, "show the steps on stderr even when it is no terminal")

@@ -42,10 +42,14 @@ and singletons, with their processes, ages, restarts and open connections.`,
 // writeStatus writes the state of everything, for people.
 func (e *env) writeStatus(st supervisor.StatusResult) error {
 	blocks := []block{e.daemonBlock(st)}
-	for _, r := range st.Releases {
+	for _, r := range living(st.Releases) {
 		blocks = append(blocks, e.releaseBlock(r))
 	}
-	blocks = append(blocks, e.ownedBlock("services", st.Services), e.ownedBlock("singletons", st.Singletons), e.orphanBlock(st.Orphans))
+	blocks = append(blocks,
+		e.ownedBlock("services", st.Services),
+		e.ownedBlock("singletons", st.Singletons),
+		e.stoppedBlock(st.Releases),
+		e.orphanBlock(st.Orphans))
 	return e.Stdout.writeBlocks(blocks)
 }
 

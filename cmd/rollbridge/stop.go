@@ -21,7 +21,7 @@ and stops its processes. Services and singletons go on, and so does the daemon.
 Without an active release the proxy answers 503.`,
 		example: "rollbridge stop --release-id 41",
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&args.ReleaseID, "release-id", "", "<id> of the release (default: the active one)")
+			f.StringVar(&args.ReleaseID, "release-id", "", "<id> the release to stop (default: the active one)")
 			f.BoolVar(&args.Now, "now", false, "do not wait for open requests")
 			f.BoolVar(&args.Wait, "wait", false, "wait for the operation under way instead of being refused")
 			t.flags(f, 0)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,21 +10,46 @@ import (
 	"rollbridge/supervisor/runner"
 )
 
-// releaseBlock tells about one release and its processes; of a stopped one,
-// only about processes that are left.
-func (e *env) releaseBlock(r supervisor.ReleaseStatus) block {
-	b := block{title: e.releaseTitle(r)}
-	var left []supervisor.ProcessStatus
-	for _, p := range r.Processes {
-		if r.State != "stopped" || p.State != runner.Stopped {
-			left = append(left, p)
+const stopped = "stopped" // the state of a release
+
+// living are the releases that are not stopped, the active one first.
+func living(all []supervisor.ReleaseStatus) []supervisor.ReleaseStatus {
+	var list []supervisor.ReleaseStatus
+	for _, r := range all {
+		switch r.State {
+		case "active":
+			list = slices.Insert(list, 0, r)
+		case stopped:
+		default:
+			list = append(list, r)
 		}
 	}
-	b.rows = e.processRows(left)
+	return list
+}
+
+// releaseBlock tells about one release and its processes.
+func (e *env) releaseBlock(r supervisor.ReleaseStatus) block {
+	return block{title: e.releaseTitle(r), rows: e.processRows(r.Processes)}
+}
+
+// stoppedBlock lists the releases to roll back to, newest first.
+func (e *env) stoppedBlock(all []supervisor.ReleaseStatus) block {
+	b := block{}
+	for _, r := range slices.Backward(all) {
+		if r.State != stopped {
+			continue
+		}
+		b.title = []cell{{"stopped releases", e.Stdout.bold}}
+		b.rows = append(b.rows, []cell{
+			{"   " + printable(releaseName(r)), nil},
+			{e.since(r.StoppedAt) + " ago", e.Stdout.dim},
+			{printable(r.ReleasePath), e.Stdout.dim},
+		})
+	}
 	return b
 }
 
-func (e *env) releaseTitle(r supervisor.ReleaseStatus) []cell {
+func releaseName(r supervisor.ReleaseStatus) string {
 	name := r.ReleaseID
 	if r.Generation > 1 {
 		name += fmt.Sprintf(" (generation %d)", r.Generation)
@@ -31,46 +57,39 @@ func (e *env) releaseTitle(r supervisor.ReleaseStatus) []cell {
 	if r.Revision != r.ReleaseID && r.Revision != "" {
 		name += " revision " + r.Revision
 	}
+	return name
+}
+
+func (e *env) releaseTitle(r supervisor.ReleaseStatus) []cell {
 	return []cell{
-		{printable(name), e.Stdout.bold},
+		{printable(releaseName(r)), e.Stdout.bold},
 		{e.releaseState(r), e.releasePaint(r.State)},
-		{connectionText(r), nil},
+		{connectionText(r.Connections), nil},
 		{printable(r.ReleasePath), e.Stdout.dim},
 	}
 }
 
 // releaseState is the state and since when: "draining for 4 s".
 func (e *env) releaseState(r supervisor.ReleaseStatus) string {
-	stamp, words := r.ActivatedAt, "%s for %s"
-	switch r.State {
-	case "draining":
+	stamp := r.ActivatedAt
+	if r.State == "draining" {
 		stamp = r.DrainStartedAt
-	case "stopped":
-		stamp, words = r.StoppedAt, "%s %s ago"
 	}
-	since := e.since(stamp)
-	if since == "" {
-		return r.State
+	if since := e.since(stamp); since != "" {
+		return r.State + " for " + since
 	}
-	return fmt.Sprintf(words, r.State, since)
+	return r.State
 }
 
 func (e *env) releasePaint(state string) func(string) string {
-	switch state {
-	case "active":
+	if state == "active" {
 		return e.Stdout.green
-	case "draining", "starting":
-		return e.Stdout.yellow
 	}
-	return e.Stdout.dim
+	return e.Stdout.yellow
 }
 
 // connectionText says what is open: "3 http, 2 websocket".
-func connectionText(r supervisor.ReleaseStatus) string {
-	open := r.Connections
-	if r.State == "stopped" && open.HTTP+open.WebSocket == 0 {
-		return ""
-	}
+func connectionText(open supervisor.Connections) string {
 	return fmt.Sprintf("%d http, %d websocket", open.HTTP, open.WebSocket)
 }
 

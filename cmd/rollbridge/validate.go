@@ -67,6 +67,9 @@ func (e *env) validate(given string) verdict {
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
+		for i := range problems {
+			problems[i].File = path // as it was given
+		}
 		return verdict{Path: &path, Issues: problems}
 	case err != nil:
 		return unread(&path, err, loadFix)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,7 +79,7 @@ func TestCallReturnsTheDaemonsError(t *testing.T) {
 	c := d.listen().client()
 	_, raw, err := Call[none](context.Background(), c, "busy", nil, nil)
 	var e *Error
-	if !errors.As(err, &e) || *e != want || !strings.HasPrefix(string(raw), `{"error":`) {
+	if !errors.As(err, &e) || !reflect.DeepEqual(*e, want) || !strings.HasPrefix(string(raw), `{"error":`) {
 		t.Errorf("%s, %v", raw, err)
 	}
 	if _, _, err := Call[none](context.Background(), c, "status", nil, nil); err != nil {

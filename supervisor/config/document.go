@@ -19,7 +19,7 @@ const maxExpansion = 1_000_000
 // It is safe to walk: no value contains itself, and aliases multiply it to a
 // bounded size. When ok is false, the problem is reported.
 func (r *reader) document(src []byte) (root *yaml.Node, ok bool) {
-	if !r.plainText(src) {
+	if !r.plainText() {
 		return nil, false
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(src))
@@ -48,23 +48,23 @@ func (r *reader) document(src []byte) (root *yaml.Node, ok bool) {
 
 // plainText makes sure that the file is UTF-8 without control characters; the
 // YAML reader would not say where it is not.
-func (r *reader) plainText(src []byte) bool {
-	line, column := 1, 1
-	for len(src) > 0 {
-		c, size := utf8.DecodeRune(src)
-		switch {
-		case c == utf8.RuneError && size == 1:
-			r.report(&yaml.Node{Line: line, Column: column}, "", fmt.Sprintf("invalid UTF-8: byte 0x%02x", src[0]),
-				"save the file as UTF-8 text")
-			return false
-		case c < ' ' && !strings.ContainsRune("\t\n\r", c), c == 0x7f:
-			r.report(&yaml.Node{Line: line, Column: column}, "", fmt.Sprintf("control character U+%04X", c),
-				`remove it, or write it as an escape such as "\e" in a double-quoted string`)
-			return false
-		case c == '\n':
-			line, column = line+1, 0
+func (r *reader) plainText() bool {
+	for i, line := range r.lines {
+		column := 1
+		for rest := line; rest != ""; column++ {
+			c, size := utf8.DecodeRuneInString(rest)
+			at := &yaml.Node{Line: i + 1, Column: column}
+			switch {
+			case c == utf8.RuneError && size == 1:
+				r.report(at, "", fmt.Sprintf("invalid UTF-8: byte 0x%02x", rest[0]), "save the file as UTF-8 text")
+				return false
+			case c < ' ' && c != '\t', c == 0x7f, c == 0xfffe, c == 0xffff:
+				r.report(at, "", fmt.Sprintf("control character U+%04X", c),
+					"remove it, or write it as an escape in a double-quoted string")
+				return false
+			}
+			rest = rest[size:]
 		}
-		src, column = src[size:], column+1
 	}
 	return true
 }

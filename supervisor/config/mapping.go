@@ -61,7 +61,7 @@ func (v value) block(name, fix string) (m mapping, ok bool) {
 
 // get returns the value of a key, given or not.
 func (m mapping) get(name string) value {
-	v := value{r: m.r, path: join(m.path, name), at: m.at}
+	v := value{r: m.r, path: join(m.path, name), key: name, at: m.at}
 	if f, ok := m.fields[name]; ok {
 		v.node = follow(f.value)
 		v.at = v.node

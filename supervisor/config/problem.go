@@ -48,9 +48,11 @@ func (ps Problems) WritePlain(w io.Writer) error {
 func (ps Problems) WriteText(w io.Writer, color bool) error {
 	paint := painter(color)
 	return ps.write(w, func(i int, p Problem) string {
-		line, caret := p.excerpt()
-		return fmt.Sprintf("%d. %s %s\n   %s\n   %s\n   Fix: %s\n",
-			i, paint(bold, p.place()+":"), paint(red, p.described()), line, paint(red, caret), p.Fix)
+		head := fmt.Sprintf("%d. %s %s\n", i, paint(bold, p.place()+":"), paint(red, p.described()))
+		if line, caret := p.excerpt(); line != "" {
+			head += "   " + line + "\n   " + paint(red, caret) + "\n"
+		}
+		return head + "   Fix: " + p.Fix + "\n"
 	})
 }
 
@@ -83,8 +85,9 @@ func (p Problem) at() string {
 	return p.place() + " (" + p.Path + ")"
 }
 
+// described is the message with the path in front, unless it names it anyway.
 func (p Problem) described() string {
-	if p.Path == "" {
+	if strings.Contains(p.Message, p.Path) {
 		return p.Message
 	}
 	return p.Path + ": " + p.Message
@@ -95,7 +98,7 @@ func (p Problem) described() string {
 func (p Problem) excerpt() (line, caret string) {
 	const before, after = 60, 60
 	runes := []rune(p.source)
-	at := min(p.Column-1, len(runes))
+	at := max(0, min(p.Column-1, len(runes)))
 	from := max(0, at-before)
 	shown := slices.Clone(runes[from:min(len(runes), at+after)])
 	for i, r := range shown {

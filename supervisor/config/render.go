@@ -3,8 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,216 +10,197 @@ import (
 	"strings"
 )
 
-// Vars is what the placeholders of one release may name, besides what the
-// configuration itself says.
+// Vars are what a rendering depends on besides the configuration.
 type Vars struct {
 	Release, ReleasePath, Revision string
 	Generation, Replica            int
-	Ports                          map[string]int // by process id, of every process that has one
-	LookupEnv                      func(string) (string, bool)
+	// Ports has the port of every process that has one, by process id.
+	Ports map[string]int
+	// LookupEnv is the environment of the placeholders {{env.NAME}}; nil has
+	// no variables.
+	LookupEnv func(string) (string, bool)
 }
 
-// placeholder is what the original of this program takes for one; everything
-// else in braces stays as it is.
-var placeholder = regexp.MustCompile(`\{\{\s*([A-Za-z0-9_.-]+)\s*\}\}`)
+var placeholder = regexp.MustCompile(`\{\{[\s\v\p{Z}\x{FEFF}]*([A-Za-z0-9_.-]+)[\s\v\p{Z}\x{FEFF}]*\}\}`)
 
-// Render makes the definition of a process for one release: no placeholder is
-// left, and the directory is absolute.
+// Render fills the placeholders of a process. It fails when a placeholder has
+// no value, and when the release path is not absolute.
 func (c *Config) Render(p *Process, v Vars) (Spec, error) {
-	t := template{config: c, process: p, vars: v}
-	spec := Spec{
-		Application: c.Application, Process: p.ID, Instance: instance(p, v.Replica), Policy: p.Policy, Strategy: p.DeployStrategy,
-		Release: v.Release, Generation: v.Generation, ReleasePath: v.ReleasePath, Revision: v.Revision, Replica: v.Replica,
-		Port: t.port(), User: or(p.User, c.User), Group: p.Group,
+	if !filepath.IsAbs(v.ReleasePath) {
+		return Spec{}, fmt.Errorf("process %s: release path %q is not absolute", p.ID, v.ReleasePath)
+	}
+	t := template{c, p, v}
+	command, err := t.fill(p.Command)
+	if err != nil {
+		return Spec{}, fmt.Errorf("process %s: command: %w", p.ID, err)
+	}
+	dir, err := t.dir()
+	if err != nil {
+		return Spec{}, fmt.Errorf("process %s: cwd: %w", p.ID, err)
+	}
+	own, err := t.ownEnv()
+	if err != nil {
+		return Spec{}, fmt.Errorf("process %s: %w", p.ID, err)
+	}
+	return t.spec(command, dir, merged(t.injected(), own)), nil
+}
+
+// template renders the texts of one process.
+type template struct {
+	c    *Config
+	p    *Process
+	vars Vars
+}
+
+func (t template) spec(command, dir string, env []string) Spec {
+	c, p, v := t.c, t.p, t.vars
+	s := Spec{
+		Application: c.Application, Process: p.ID, Instance: p.instance(v.Replica),
+		Policy: p.Policy, Strategy: p.DeployStrategy,
+		Release: v.Release, Generation: v.Generation, ReleasePath: v.ReleasePath, Revision: v.Revision,
+		Replica: v.Replica, Command: command, Dir: dir, Env: env,
 		Stop:    Stop{Signal: p.StopSignal, Grace: p.GracefulStop, Lifecycle: p.Lifecycle},
 		Restart: p.Restart, Memory: p.Memory, OutputLines: p.OutputLines,
 	}
-	if p.User == "" {
-		spec.Group = or(p.Group, c.Group)
+	s.Port, _ = t.port()
+	s.User, s.Group = c.account(p)
+	return s
+}
+
+// account is who a process runs as. The group of the whole configuration goes
+// with its user: a process with a user of its own gets that user's group.
+func (c *Config) account(p *Process) (user, group string) {
+	switch {
+	case p.User != "":
+		return p.User, p.Group
+	case p.Group != "":
+		return c.User, p.Group
 	}
-	spec.Command = t.render("command", p.Command)
-	spec.Dir = t.directory()
-	spec.Env = append(t.injected(), t.own()...)
-	return spec, t.err
+	return c.User, c.Group
 }
 
-// instance is the name of a process or of one of its replicas.
-func instance(p *Process, replica int) string {
-	if p.Replicas > 1 {
-		return p.ID + "#" + strconv.Itoa(replica)
+// instance is the id of a replica; a process without replicas keeps its own.
+func (p *Process) instance(replica int) string {
+	if p.Replicas <= 1 {
+		return p.ID
 	}
-	return p.ID
+	return p.ID + "#" + strconv.Itoa(replica)
 }
 
-// template renders the texts of one process and keeps the first error.
-type template struct {
-	config  *Config
-	process *Process
-	vars    Vars
-	err     error
-}
-
-func (t *template) port() int {
-	if t.process.Port == nil {
-		return 0
+// port is the port of the process itself.
+func (t template) port() (int, bool) {
+	if t.p.Port == nil {
+		return 0, false
 	}
-	return t.vars.Ports[t.process.ID]
+	n, ok := t.vars.Ports[t.p.ID]
+	return n, ok
 }
 
-// render replaces the placeholders of a text. What it puts in is not rendered
-// again and not quoted for the shell.
-func (t *template) render(field, text string) string {
-	return placeholder.ReplaceAllStringFunc(text, func(whole string) string {
-		key := placeholder.FindStringSubmatch(whole)[1]
-		s, ok := t.lookup(key)
-		if !ok && t.err == nil {
-			t.err = fmt.Errorf("process %s: %s: Missing template value for %s", t.process.ID, field, whole)
+func (t template) dir() (string, error) {
+	dir, err := t.fill(t.p.Dir)
+	if err != nil || filepath.IsAbs(dir) {
+		return dir, err
+	}
+	return filepath.Join(t.vars.ReleasePath, dir), nil
+}
+
+// ownEnv is the environment of the configuration, sorted by name.
+func (t template) ownEnv() (env []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(t.p.Env)) {
+		text, err := t.fill(t.p.Env[name])
+		if err != nil {
+			return nil, fmt.Errorf("env.%s: %w", name, err)
 		}
-		return s
-	})
-}
-
-// lookup is the value of a placeholder.
-func (t *template) lookup(key string) (string, bool) {
-	v := t.vars
-	switch key {
-	case "application":
-		return t.config.Application, true
-	case "releaseId":
-		return v.Release, true
-	case "releasePath":
-		return v.ReleasePath, true
-	case "revision":
-		return v.Revision, true
-	case "processId":
-		return t.process.ID, true
-	case "replicaIndex":
-		return strconv.Itoa(v.Replica), true
-	case "replicaCount":
-		return strconv.Itoa(t.replicas()), true
-	case "port":
-		return strconv.Itoa(t.port()), t.process.Port != nil
-	case "proxy.host":
-		return t.config.Proxy.Host, true
-	case "proxy.port":
-		return strconv.Itoa(t.config.Proxy.Port), true
-	case "proxy.upstreamHost":
-		return t.config.Proxy.UpstreamHost, true
-	case "env", "ports", "proxy":
-		return "[object Object]", true
+		env = append(env, name+"="+text)
 	}
-	if name, ok := strings.CutPrefix(key, "env."); ok && t.vars.LookupEnv != nil {
-		return t.vars.LookupEnv(name)
-	}
-	if id, ok := strings.CutPrefix(key, "ports."); ok {
-		port, known := v.Ports[id]
-		return strconv.Itoa(port), known
-	}
-	return "", false
-}
-
-func (t *template) replicas() int { return max(1, t.process.Replicas) }
-
-// directory is where the process runs; a relative one lies in the release.
-func (t *template) directory() string {
-	dir := t.render("cwd", t.process.Dir)
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(t.vars.ReleasePath, dir)
-	}
-	return filepath.Clean(dir)
+	return env, nil
 }
 
 // injected are the variables that every process gets.
-func (t *template) injected() []string {
+func (t template) injected() []string {
 	env := []string{
-		"ROLLBRIDGE_APPLICATION=" + t.config.Application,
-		"ROLLBRIDGE_PROCESS_ID=" + t.process.ID,
+		"ROLLBRIDGE_APPLICATION=" + t.c.Application,
+		"ROLLBRIDGE_PROCESS_ID=" + t.p.ID,
 		"ROLLBRIDGE_RELEASE_ID=" + t.vars.Release,
 		"ROLLBRIDGE_RELEASE_PATH=" + t.vars.ReleasePath,
 		"ROLLBRIDGE_REVISION=" + t.vars.Revision,
 		"ROLLBRIDGE_REPLICA_INDEX=" + strconv.Itoa(t.vars.Replica),
-		"ROLLBRIDGE_REPLICA_COUNT=" + strconv.Itoa(t.replicas()),
+		"ROLLBRIDGE_REPLICA_COUNT=" + strconv.Itoa(t.p.Replicas),
 	}
-	if t.process.Port != nil {
-		env = append(env, "ROLLBRIDGE_PORT="+strconv.Itoa(t.port()))
+	if n, ok := t.port(); ok {
+		env = append(env, "ROLLBRIDGE_PORT="+strconv.Itoa(n))
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.vars.Ports)) {
-		env = append(env, portVariable(id)+"="+strconv.Itoa(t.vars.Ports[id]))
+		env = append(env, PortVariable(id)+"="+strconv.Itoa(t.vars.Ports[id]))
 	}
 	return env
 }
 
-// own is the process's `env`.
-func (t *template) own() []string {
-	var env []string
-	for _, name := range slices.Sorted(maps.Keys(t.process.Env)) {
-		env = append(env, name+"="+t.render("env."+name, t.process.Env[name]))
-	}
-	return env
-}
-
-var notInVariable = regexp.MustCompile(`[^A-Za-z0-9]+`)
-
-// portVariable is the variable that tells every process the port of one.
-func portVariable(id string) string {
-	return "ROLLBRIDGE_" + strings.ToUpper(notInVariable.ReplaceAllString(id, "_")) + "_PORT"
-}
-
-// Environment is the whole environment of a process: what the daemon has, but
-// for what is meant for the daemon alone; then who the user is, if it is
-// another than the daemon's; then the definition's own. Later wins.
-func Environment(daemon []string, s Spec) []string {
-	merged := map[string]string{}
-	set := func(entries []string) {
-		for _, entry := range entries {
-			if name, v, ok := strings.Cut(entry, "="); ok && name != "" {
-				merged[name] = v
-			}
+// fill replaces the placeholders of a text; what replaces them is not looked
+// at again.
+func (t template) fill(text string) (string, error) {
+	var missing string
+	filled := placeholder.ReplaceAllStringFunc(text, func(found string) string {
+		s, ok := t.lookup(placeholder.FindStringSubmatch(found)[1])
+		if !ok && missing == "" {
+			missing = found
 		}
+		return s
+	})
+	if missing != "" {
+		return "", fmt.Errorf("Missing template value for %s", missing) //lint:ignore ST1005 scripts match this text
 	}
-	set(daemon)
-	maps.DeleteFunc(merged, func(name, _ string) bool { return isDaemonOnly(name) })
-	set(accountEnv(s.User))
-	set(s.Env)
-	env := make([]string, 0, len(merged))
-	for _, name := range slices.Sorted(maps.Keys(merged)) {
-		env = append(env, name+"="+merged[name])
-	}
-	return env
+	return filled, nil
 }
 
-// isDaemonOnly reports whether a variable is systemd's or ours, for the daemon.
-func isDaemonOnly(name string) bool {
-	switch name {
-	case "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "ROLLBRIDGE_RUNNER":
-		return true
+func (t template) lookup(key string) (string, bool) {
+	block, name, nested := strings.Cut(key, ".")
+	switch {
+	case !nested:
+		return t.scalar(key)
+	case block == "ports":
+		n, ok := t.vars.Ports[name]
+		return strconv.Itoa(n), ok && !strings.Contains(name, ".")
+	case block == "env" && t.vars.LookupEnv != nil:
+		s, ok := t.vars.LookupEnv(name)
+		return s, ok && !strings.Contains(name, ".")
+	case block == "proxy":
+		return t.proxy(name)
 	}
-	for _, prefix := range []string{"LISTEN_", "WATCHDOG_", "ROLLBRIDGE_DAEMON_"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return "", false
 }
 
-// accountEnv says who the user is, when it is not the daemon's own.
-func accountEnv(name string) []string {
-	if name == "" {
-		return nil
+func (t template) scalar(key string) (string, bool) {
+	switch key {
+	case "application":
+		return t.c.Application, true
+	case "releaseId":
+		return t.vars.Release, true
+	case "releasePath":
+		return t.vars.ReleasePath, true
+	case "revision":
+		return t.vars.Revision, true
+	case "processId":
+		return t.p.ID, true
+	case "replicaIndex":
+		return strconv.Itoa(t.vars.Replica), true
+	case "replicaCount":
+		return strconv.Itoa(t.p.Replicas), true
+	case "port":
+		n, ok := t.port()
+		return strconv.Itoa(n), ok
 	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		u, err = user.LookupId(name)
-	}
-	if err != nil || u.Uid == strconv.Itoa(os.Geteuid()) {
-		return nil
-	}
-	return []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username, "SHELL=/bin/sh"}
+	return "", false
 }
 
-func or(a, b string) string {
-	if a != "" {
-		return a
+func (t template) proxy(key string) (string, bool) {
+	switch key {
+	case "host":
+		return t.c.Proxy.Host, true
+	case "port":
+		return strconv.Itoa(t.c.Proxy.Port), true
+	case "upstreamHost":
+		return t.c.Proxy.UpstreamHost, true
 	}
-	return b
+	return "", false
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ const maxDuration = 100 * 365 * 24 * time.Hour
 
 // maxProblems bounds what is kept of a hopeless file.
 const maxProblems = 1000
+
+// lineEnd is what YAML takes for the end of a line.
+var lineEnd = regexp.MustCompile(`\r\n|[\n\r\x{85}\x{2028}\x{2029}]`)
 
 // reader collects the problems of one file while its values are read.
 type reader struct {
@@ -29,7 +33,7 @@ func newReader(file string, src []byte, opt Options) *reader {
 	text := strings.TrimPrefix(string(src), "\ufeff")
 	return &reader{
 		file:     file,
-		lines:    strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"),
+		lines:    lineEnd.Split(text, -1),
 		opt:      opt,
 		accounts: map[string]account{},
 	}
@@ -43,21 +47,26 @@ func (r *reader) line(n int) string {
 	return r.lines[n-1]
 }
 
+// lastLine is the number of the last line that is a line and not only the
+// line end of the one before.
+func (r *reader) lastLine() int {
+	n := len(r.lines)
+	if n > 1 && r.lines[n-1] == "" {
+		n--
+	}
+	return n
+}
+
 // report notes a problem at a node. The place is kept inside the file: YAML
 // puts what is missing at the end behind the last line.
 func (r *reader) report(at *yaml.Node, path, message, fix string) {
 	if len(r.problems) >= maxProblems {
 		return
 	}
-	line, column := at.Line, at.Column
-	if last := len(r.lines); line > last || line == last && last > 1 && r.lines[last-1] == "" {
-		line = last
-		if last > 1 && r.lines[last-1] == "" {
-			line = last - 1
-		}
-		column = math.MaxInt
+	line, column := max(1, at.Line), at.Column
+	if last := r.lastLine(); line > last {
+		line, column = last, math.MaxInt
 	}
-	line = max(1, line)
 	source := strings.ToValidUTF8(r.line(line), "\ufffd")
 	column = max(1, min(column, len([]rune(source))+1))
 	r.problems = append(r.problems, Problem{
@@ -71,6 +80,7 @@ func (r *reader) report(at *yaml.Node, path, message, fix string) {
 type value struct {
 	r    *reader
 	path string     // full key: proxy.port, processes[1].env.A
+	key  string     // the last part of it; "" for an item of a list
 	node *yaml.Node // never an alias
 	at   *yaml.Node // where its problems point
 }
@@ -89,12 +99,9 @@ func (v value) wrong(rule, fix string) { v.complain(v.path+" "+rule, fix) }
 // complain reports a problem in a message of its own.
 func (v value) complain(message, fix string) { v.r.report(v.at, v.path, message, fix) }
 
-// key is the last part of the path, as it is written in the file.
-func (v value) key() string { return v.path[strings.LastIndexByte(v.path, '.')+1:] }
-
 // set begins a fix and ends it with an example line.
 func (v value) set(to, example string) string {
-	return fmt.Sprintf("set %s to %s, for example `%s: %s`", v.path, to, v.key(), example)
+	return fmt.Sprintf("set %s to %s, for example `%s: %s`", v.path, to, v.key, example)
 }
 
 func (v value) present() bool { return v.node != nil }
@@ -137,7 +144,7 @@ func (v value) text(fallback string) string {
 // words reads an optional string that must say something when it is given.
 func (v value) words(fallback, example string) string {
 	s := v.text(fallback)
-	if v.given() && strings.TrimSpace(s) == "" && s != fallback {
+	if given, ok := v.asText(); ok && strings.TrimSpace(given) == "" {
 		v.wrong("must not be empty", v.set("a string", example))
 		return fallback
 	}
@@ -153,13 +160,14 @@ func (v value) required(example string) string {
 	s := v.text("")
 	if _, ok := v.asText(); ok && strings.TrimSpace(s) == "" {
 		v.wrong("must not be empty", v.set("a string", example))
+		return ""
 	}
 	return s
 }
 
 func (v value) stringFix() string {
 	if v.node.Kind == yaml.ScalarNode {
-		return fmt.Sprintf("set %s to a string; put it in quotes: `%s: %q`", v.path, v.key(), clip(v.node.Value, 60))
+		return fmt.Sprintf("set %s to a string; put it in quotes: `%s: %q`", v.path, v.key, clip(v.node.Value, 60))
 	}
 	return v.set("a string", `"text"`)
 }
@@ -297,7 +305,7 @@ func (v value) items(fix string) (items []value, ok bool) {
 	}
 	for i, n := range v.node.Content {
 		n = follow(n)
-		items = append(items, value{v.r, fmt.Sprintf("%s[%d]", v.path, i), n, n})
+		items = append(items, value{r: v.r, path: fmt.Sprintf("%s[%d]", v.path, i), node: n, at: n})
 	}
 	return items, true
 }

@@ -64,15 +64,23 @@ func (h History) within(window, now time.Duration) History {
 	return History{Restarts: h.Restarts[old:], Healed: max(0, h.Healed-old)}
 }
 
-// bounded keeps the history of an unlimited policy from growing for ever: from
-// some exponent on, every further one means the longest delay.
+// bounded forgets what changes no later delay, so that the history of an
+// unlimited policy does not grow for ever.
 func (h History) bounded(p config.Restart) History {
-	const enough = 1100 // 2^1024 is beyond float64
-	if p.Max != config.Unlimited || len(h.Restarts) <= enough {
+	drop := len(h.Restarts) - steepest(p)
+	if p.Max != config.Unlimited || drop <= 0 {
 		return h
 	}
-	drop := len(h.Restarts) - enough
 	return History{Restarts: h.Restarts[drop:], Healed: max(0, h.Healed-drop)}
+}
+
+// steepest is the exponent from which on every delay is the longest one.
+func steepest(p config.Restart) int {
+	longest := capped(p, math.MaxInt64)
+	if p.Delay <= 0 || p.Delay >= longest {
+		return 0
+	}
+	return int(math.Ceil(math.Log(float64(longest)/float64(p.Delay))/math.Log(p.Factor))) + 1
 }
 
 // healthyRun is how long a run must last to reset the backoff exponent.
@@ -85,8 +93,11 @@ func healthyRun(p config.Restart) time.Duration {
 
 // backoff is the delay before the restart that follows n others.
 func backoff(p config.Restart, n int) time.Duration {
-	d := float64(p.Delay) * math.Pow(p.Factor, float64(n))
-	if d >= float64(math.MaxInt64) || math.IsNaN(d) {
+	if p.Delay <= 0 {
+		return 0
+	}
+	d := float64(p.Delay) * math.Pow(max(1, p.Factor), float64(n))
+	if d >= float64(math.MaxInt64) {
 		return capped(p, math.MaxInt64)
 	}
 	return capped(p, time.Duration(d))

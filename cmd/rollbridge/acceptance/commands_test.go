@@ -73,7 +73,7 @@ func Test128to135_Rollback(t *testing.T) {
 
 func Test136to145_RestartPolicy(t *testing.T) {
 	h := start(t, basicConfig+`  - {id: zero, restartDelayMs: 50, command: "exit 0"}
-  - {id: limited, restartDelayMs: 10, restart: {maxRestarts: 2}, command: "exit 4"}
+  - {id: limited, policy: service, restartDelayMs: 10, restart: {maxRestarts: 2}, command: "exit 4"}
   - {id: killed, restartDelayMs: 60000, command: "exec $APP worker"}
 `)
 	h.deploy("v1", "slow-start", "0")
@@ -118,7 +118,9 @@ func Test146to156_Restart(t *testing.T) {
 	check(`["w#0","w#1","clock","svc"]`)
 	check(`["w#0","w#1"]`, "--policy", "companion")
 	check(`["w#1"]`, "--process", "w#1")
-	check(`[]`, "--policy", "companion", "--process", "")
+	if answer := h.call(`{"command":"restart","policy":"nonsense"}`); fmt.Sprint(answer["restarted"]) != "[]" {
+		t.Errorf("answer %v", answer)
+	}
 	h.fails(1, "cannot be restarted in place", "restart", "--process", "web")
 	h.fails(2, "--policy must be one of: companion, singleton, service.", "restart", "--policy", "proxied")
 	h.fails(1, `No managed process with id "zz" to restart.`, "restart", "--process", "zz")
@@ -161,15 +163,13 @@ func Test157to171_StopSequence(t *testing.T) {
 		h.awaitDiary("start " + id + "@v1")
 	}
 	h.must("restart")
-	diary := strings.Join(h.diary(), "\n") + "\n"
+	diary := func() string { return strings.Join(h.diary(), "\n") + "\n" }
 	for _, line := range []string{"signal SIGINT int@v1\n", "end slow@v1\n", "quiet hooked\ndrain hooked\nsignal SIGTERM hooked@v1\n", "signal SIGUSR1 commanded@v1\n", "end family@v1\nstart family@v1\n"} {
-		if !strings.Contains(diary, line) {
-			t.Errorf("the diary lacks %q:\n%s", line, diary)
-		}
+		h.eventually("the diary has "+line, func() bool { return strings.Contains(diary(), line) })
 	}
 	for _, line := range []string{"signal SIGTERM int@", "signal SIGTERM commanded@", "end none@", "end deaf@"} {
-		if strings.Contains(diary, line) {
-			t.Errorf("the diary has %q:\n%s", line, diary)
+		if strings.Contains(diary(), line) {
+			t.Errorf("the diary has %q:\n%s", line, diary())
 		}
 	}
 	for _, id := range []string{"deaf", "none"} {
@@ -185,7 +185,7 @@ func Test157to171_StopSequence(t *testing.T) {
 }
 
 func Test245_LeftoversOfADeadShellAreEnded(t *testing.T) {
-	h := start(t, basicConfig+`  - {id: sloppy, restartDelayMs: 10, restart: {maxRestarts: 2}, command: "sleep 777 & $APP worker exit=1 after=50ms & wait $!; exit 1"}
+	h := start(t, basicConfig+`  - {id: sloppy, policy: service, restartDelayMs: 10, restart: {maxRestarts: 2}, command: "sleep 777 & $APP worker exit=1 after=50ms & wait $!; exit 1"}
   - {id: forks, command: "(setsid sleep 888 &) ; exec $APP worker"}
 `)
 	h.deploy("v1")

@@ -184,7 +184,7 @@ func TestHangupIsHarmless(t *testing.T) {
 	h := start(t, basicConfig)
 	h.deploy("v1")
 	h.cmd.Process.Signal(syscall.SIGHUP)
-	h.awaitEvent("signal received", func(data object) bool { return data["signal"] == "SIGHUP" })
+	h.awaitEvent("signal ignored", func(data object) bool { return data["signal"] == "SIGHUP" })
 	if code, body := h.get("/release"); code != 200 || body != "v1" {
 		t.Errorf("%d %s", code, body)
 	}
@@ -231,14 +231,16 @@ func Test243_RestartAndShutdownTogetherLeaveNothing(t *testing.T) {
 func TestShutdownDuringDeployUndoesIt(t *testing.T) {
 	h := start(t, basicConfig)
 	h.deploy("v1")
-	answer := make(chan object, 1)
-	dir := h.release("v2", "ping", "silent")
-	go func() { answer <- h.call(`{"command":"deploy","releaseId":"v2","releasePath":"` + dir + `"}`) }()
+	conn := h.dialControl()
+	defer conn.Close()
+	io.WriteString(conn, `{"command":"deploy","releaseId":"v2","releasePath":"`+h.release("v2", "ping", "silent")+`"}`+"\n")
 	h.awaitEvent("process started", ofRelease("v2"))
 	h.cmd.Process.Signal(syscall.SIGTERM)
 	h.awaitExit()
+	if b, err := io.ReadAll(conn); len(b) > 0 || err != nil {
+		t.Errorf("the deploying client got %q, %v", b, err)
+	}
 	if left := h.left(); len(left) > 0 {
 		t.Errorf("left running: %v", left)
 	}
-	<-answer
 }

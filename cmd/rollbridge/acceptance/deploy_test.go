@@ -54,8 +54,8 @@ func Test048to063_ProcessEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")"):]))
-	if id := fmt.Sprint(pid(web)); fields[3] != id || fields[2] != id {
-		t.Errorf("pid %s, process group %s, session %s", id, fields[2], fields[3])
+	if id := fmt.Sprint(pid(web)); fields[3] != id || fields[4] != id {
+		t.Errorf("pid %s, process group %s, session %s", id, fields[3], fields[4])
 	}
 	if stdin, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/0", pid(web))); stdin != "/dev/null" {
 		t.Errorf("stdin is %s", stdin)
@@ -270,7 +270,8 @@ func Test099to104_Services(t *testing.T) {
 	})
 	third := h.process("svc")
 	has(t, "restarted", third, object{"restarts": 1, "port": first["port"], "lastStartReason": "crash"})
-	if exit := h.awaitEvent("process exited", of("svc")); exit["releaseId"] != "v1" {
+	killed := func(data object) bool { return data["processId"] == "svc" && data["signal"] == "SIGKILL" }
+	if exit := h.awaitEvent("process exited", killed); exit["releaseId"] != "v1" {
 		t.Errorf("the exit is told of the wrong release: %v", exit)
 	}
 	h.tryDeploy("bad2", "exit", "1")
@@ -449,7 +450,7 @@ func Test119_120_NonBlockingDrain(t *testing.T) {
 }
 
 func Test241_DeployOfTheActiveID(t *testing.T) {
-	h := start(t, basicConfig)
+	h := start(t, strings.Replace(basicConfig, "port: 0, healthTimeoutMs", "port: 0, drainTimeoutMs: 2000, healthTimeoutMs", 1))
 	h.deploy("v1")
 	ws := h.websocket()
 	echo(t, ws, "hi")

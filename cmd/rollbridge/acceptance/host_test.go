@@ -158,11 +158,15 @@ func (h *host) spawn() {
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	h.exited = make(chan struct{})
+	h.mu.Lock()
+	h.events = nil
+	h.mu.Unlock()
+	exited, cmd := make(chan struct{}), h.cmd
+	h.exited = exited
 	go func() {
 		h.collect(out)
-		h.cmd.Wait()
-		close(h.exited)
+		cmd.Wait()
+		close(exited)
 	}()
 }
 

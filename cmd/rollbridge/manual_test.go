@@ -1,0 +1,110 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the files that tests compare with")
+
+// manual is docs/cli.md, made of the help texts.
+func manual() string {
+	var b strings.Builder
+	b.WriteString(manualHead)
+	b.WriteString("```\n" + usage() + "```\n")
+	for _, c := range commands() {
+		b.WriteString("\n## " + c.name + "\n\n" + c.short + ".\n\n```\n" + c.help() + "```\n")
+		if note := manualNotes[c.name]; note != "" {
+			b.WriteString("\n" + note)
+		}
+	}
+	return b.String()
+}
+
+const manualHead = `# The command line
+
+This page is made of the help texts: ` + "`go test ./cmd/rollbridge -run TestManual -update`" + ` writes it.
+
+## What holds for every command
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | it failed, or problems were found |
+| 2 | wrong usage; nothing was done |
+| 3 | no daemon is there |
+
+Results go to stdout, everything else to stderr. An error is one line, ` + "`error: …`" + `, often with a second one,
+` + "`hint: …`" + `, that says what to do; output of a process that failed may stand between them.
+
+` + "`deploy rollback ensure-daemon status stop restart cancel shutdown`" + ` print JSON when stdout is no terminal, and text for
+people on a terminal; ` + "`--json` and `--text`" + ` decide otherwise. ` + "`validate logs events version`" + ` print text unless
+` + "`--json`" + ` is given. In JSON, fields may be added in later versions; none changes its meaning. Colours appear only on a terminal, and not
+when ` + "`NO_COLOR`" + ` is set or ` + "`TERM`" + ` is ` + "`dumb`" + `.
+
+`
+
+// manualNotes are what the help texts are too short for.
+var manualNotes = map[string]string{
+	"deploy": "The answer is `{\"status\": \"success\", \"activeReleaseId\": …, \"previousReleaseId\": …}`, with `warnings` when something is to\n" +
+		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
+	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +
+		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n",
+	"logs":   "With `--follow` each line is `time process [stream] text`.\n",
+	"events": "What the events are: [logging.md](logging.md).\n",
+}
+
+func TestManualIsMadeOfTheHelpTexts(t *testing.T) {
+	compare(t, "../../docs/cli.md", manual())
+}
+
+// compare fails when a file does not hold the text; with -update it is written.
+func compare(t *testing.T, file, text string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != text {
+		t.Errorf("%s differs; -update writes it. Now:\n%s", file, text)
+	}
+}
+
+func TestHelpFitsItsCommand(t *testing.T) {
+	for _, c := range commands() {
+		if c.short == "" || c.long == "" || c.run == nil {
+			t.Errorf("%s: texts are missing", c.name)
+		}
+		for line := range strings.Lines(c.example) {
+			if !strings.HasPrefix(line, "rollbridge "+c.name) {
+				t.Errorf("%s: example %q is of something else", c.name, line)
+			}
+		}
+		for line := range strings.Lines(c.long) {
+			if len(line) > 81 {
+				t.Errorf("%s: too wide: %q", c.name, line)
+			}
+		}
+	}
+}
+
+func TestExamplesOfHelpParse(t *testing.T) {
+	for _, c := range commands() {
+		words := strings.Fields(c.example)[2:]
+		flags := c.flagSet()
+		if err := flags.Parse(words); err != nil {
+			t.Errorf("%s: example %q: %v", c.name, c.example, err)
+		}
+		if missing := c.missing(words); missing != "" || flags.NArg() > c.arguments {
+			t.Errorf("%s: example %q: missing %q, %d arguments", c.name, c.example, missing, flags.NArg())
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// systemDir holds the configurations of the host's instances.
+const systemDir = "/etc/rollbridge"
+
+// Options are what a configuration's meaning depends on besides its text.
+type Options struct {
+	UID, GID   int    // of the daemon; UID 0 makes `user` required
+	RuntimeDir string // $XDG_RUNTIME_DIR, "" when there is none
+	Home       string // the user's home directory, "" when there is none
+
+	// LookupUser and LookupGroup return the id of a name; nil asks the host.
+	LookupUser, LookupGroup func(name string) (int, error)
+}
+
+// DefaultOptions are those of the calling process.
+func DefaultOptions() Options {
+	home, _ := os.UserHomeDir()
+	return Options{UID: os.Geteuid(), GID: os.Getegid(), RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), Home: home}
+}
+
+// instance is the name of a configuration in one of the standard directories,
+// whose paths follow from that name; "" for any other.
+func (o Options) instance(file string) string {
+	if dir := filepath.Dir(file); dir == systemDir || dir == o.userDir() {
+		return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	}
+	return ""
+}
+
+func (o Options) userDir() string {
+	if !filepath.IsAbs(o.Home) {
+		return ""
+	}
+	return filepath.Join(o.Home, ".config", "rollbridge")
+}
+
+// controlPath is where the control socket is by default.
+func (o Options) controlPath(file, application string) string {
+	name := application
+	if instance := o.instance(file); instance != "" {
+		name = instance
+	}
+	switch {
+	case filepath.Dir(file) == systemDir:
+		return filepath.Join("/run/rollbridge", name, "control.sock")
+	case filepath.IsAbs(o.RuntimeDir):
+		return filepath.Join(o.RuntimeDir, "rollbridge", name, "control.sock")
+	}
+	return filepath.Join("/tmp", "rollbridge-"+strconv.Itoa(o.UID), name, "control.sock")
+}
+
+// application reads the name, or takes it from where the file lies.
+func (m mapping) application(file string) string {
+	v := m.get("application")
+	name := m.r.opt.instance(file)
+	if name == "" {
+		name = filepath.Base(filepath.Dir(file))
+	}
+	name = v.text(name)
+	switch {
+	case name == "":
+		v.wrong("must not be empty", v.set("the name of the application", "shop"))
+	case !isApplication(name) && !v.given():
+		v.complain("application is required: the directory name "+strconv.Quote(clip(name, 80))+" cannot be used as one", v.set("a name", "shop"))
+	case !isApplication(name):
+		v.wrong("must be a name without / and control characters, at most 200 bytes", v.set("a short name", "shop"))
+	}
+	return name
+}
+
+// isApplication reports whether a name can be part of paths and unit names.
+func isApplication(s string) bool {
+	return s != "." && s != ".." && len(s) <= 200 && utf8.ValidString(s) &&
+		isPrintable(s) && !strings.Contains(s, "/") && strings.TrimSpace(s) == s
+}

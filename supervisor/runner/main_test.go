@@ -1,0 +1,53 @@
+package runner
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// listenVariable makes the test binary a program that listens on an address.
+const listenVariable = "TEST_LISTEN"
+
+// TestMain fails when a test leaves a process behind, running or as a zombie.
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(listenVariable); addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("listening", l.Addr())
+		time.Sleep(time.Hour)
+	}
+	direct, err := NewDirect() // one for all: adopts what any test loses
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	direct.Close()
+	if left := leftAfter(5 * time.Second); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "processes left behind:", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftAfter gives the last exits a moment to be reaped.
+func leftAfter(bound time.Duration) []stat {
+	for end := time.Now().Add(bound); ; time.Sleep(10 * time.Millisecond) {
+		children.reapOrphans()
+		var left []stat
+		for _, pid := range childrenOf(os.Getpid()) {
+			if s, err := readStat(pid); err == nil {
+				left = append(left, s)
+			}
+		}
+		if len(left) == 0 || time.Now().After(end) {
+			return left
+		}
+	}
+}

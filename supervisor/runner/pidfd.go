@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// pidfd names one process for as long as it is open, whatever becomes of its
+// number. It is waited for by the runtime's poller: no thread and no polling.
+type pidfd struct{ file *os.File }
+
+// openPidfd opens a running process.
+func openPidfd(pid int) (pidfd, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return pidfd{}, err
+	}
+	return newPidfd(fd), nil
+}
+
+// newPidfd takes ownership of fd.
+func newPidfd(fd int) pidfd {
+	_ = unix.SetNonblock(fd, true) // makes os.NewFile use the poller
+	return pidfd{os.NewFile(uintptr(fd), "pidfd")}
+}
+
+func (p pidfd) close() { p.file.Close() }
+
+// exited waits for the end of the process. The end of the context closes p.
+func (p pidfd) exited(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, p.close)
+	defer stop()
+	conn, err := p.file.SyscallConn()
+	if err == nil {
+		err = conn.Read(hasExited)
+	}
+	if ctx.Err() != nil && errors.Is(err, os.ErrClosed) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func hasExited(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+// signal sends to the process; one that has ended is no error.
+func (p pidfd) signal(sig syscall.Signal) error {
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if err := conn.Control(func(fd uintptr) {
+		sent = unix.PidfdSendSignal(int(fd), sig, nil, 0)
+	}); err != nil {
+		return err
+	}
+	if sent == unix.ESRCH {
+		return nil
+	}
+	return sent
+}

@@ -1,0 +1,226 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"rollbridge/supervisor/config"
+)
+
+// ErrStopped is what a Start or Restart answers that lost to a later Stop.
+var ErrStopped = errors.New("a stop was asked for meanwhile")
+
+// An instance is one execution of a definition, with all its descendants.
+type instance interface {
+	target
+	Ref() Ref
+	// Exit is how the command ended, once Exited is closed.
+	Exit() Exit
+	// Members are the pids of what runs.
+	Members() []int
+	// Release gives back what the instance holds; nothing else may be called
+	// afterwards.
+	Release()
+}
+
+// launcher starts an instance; it returns when the command was executed.
+type launcher func(config.Spec) (instance, error)
+
+// task is the Process of a runner that restarts by itself. A life, one
+// goroutine, owns what runs; callers ask it to end and read snapshots.
+type task struct {
+	launch  launcher
+	observe func(Event)
+	output  *ring
+	born    time.Time
+	retired chan struct{}
+
+	telling sync.Mutex // held while observe runs
+
+	mu      sync.Mutex // guards what follows
+	spec    config.Spec
+	stops   int   // how often Stop was called
+	life    *life // nil while nothing runs or is due
+	last    *run  // the newest one, until nothing of it is left
+	status  Status
+	changed chan struct{}
+}
+
+func newTask(spec config.Spec, observe func(Event), output *ring, launch launcher) *task {
+	return &task{
+		launch:  launch,
+		observe: observe,
+		output:  output,
+		born:    time.Now(),
+		retired: make(chan struct{}),
+		spec:    spec,
+		status:  Status{State: Stopped},
+		changed: make(chan struct{}),
+	}
+}
+
+// Start begins a life, unless there is one with something running in it.
+func (t *task) Start(ctx context.Context, reason Reason) error {
+	t.mu.Lock()
+	if l := t.life; l != nil && l.up && !l.asked {
+		attempt := l.attempt
+		t.mu.Unlock()
+		return attempt.wait(ctx)
+	}
+	return t.renewAndUnlock(ctx, reason, (*life).wait)
+}
+
+// Restart ends the life there is and begins a new one.
+func (t *task) Restart(ctx context.Context, reason Reason) error {
+	t.mu.Lock()
+	return t.renewAndUnlock(ctx, reason, (*life).end)
+}
+
+// renewAndUnlock asks the life there is to end, awaits that and begins a new
+// one, or joins whoever did so first. A caller whose context ends, or that
+// loses to a Stop, leaves the process stopped.
+func (t *task) renewAndUnlock(ctx context.Context, reason Reason, await func(*life, context.Context) error) error {
+	stops, old := t.stops, t.life
+	t.askLocked(old)
+	t.mu.Unlock()
+	if err := await(old, ctx); err != nil {
+		return err
+	}
+	attempt, err := t.begin(ctx, stops, reason)
+	if err != nil {
+		return err
+	}
+	return attempt.wait(ctx)
+}
+
+// begin starts a life, or finds the one another caller has started.
+func (t *task) begin(ctx context.Context, stops int, reason Reason) (*attempt, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stops != stops {
+		return nil, ErrStopped
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if t.life != nil {
+		return t.life.attempt, nil
+	}
+	t.life = newLife()
+	t.publishLocked(func(s *Status) {
+		s.State, s.RetryAt, s.GaveUp, s.Err = Starting, time.Time{}, false, nil
+	})
+	go t.keep(t.life, reason)
+	return t.life.attempt, nil
+}
+
+// Stop ends the life there is, or what an earlier stop had to leave.
+func (t *task) Stop(ctx context.Context) error {
+	t.mu.Lock()
+	t.stops++
+	if t.life == nil && t.last != nil {
+		t.life = newLife()
+		go t.finish(t.life)
+	}
+	l := t.life
+	t.askLocked(l)
+	t.mu.Unlock()
+	return l.end(ctx)
+}
+
+// askLocked tells a life to end.
+func (t *task) askLocked(l *life) {
+	switch {
+	case l == nil:
+		t.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopped, time.Time{}, false })
+	case !l.asked:
+		l.asked = true
+		close(l.quit)
+		t.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopping, time.Time{}, false })
+	}
+}
+
+// Retire ends automatic restarts, one that is due as well.
+func (t *task) Retire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !closed(t.retired) {
+		close(t.retired)
+	}
+}
+
+// Update replaces the definition.
+func (t *task) Update(spec config.Spec) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.spec = spec
+}
+
+// Spec is the definition the next start uses.
+func (t *task) Spec() config.Spec {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spec
+}
+
+// Ref names the running instance; it is empty when nothing runs.
+func (t *task) Ref() Ref {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status.PID == 0 || t.last == nil {
+		return Ref{}
+	}
+	return t.last.Ref()
+}
+
+// Watch returns the status and the channel that its next change closes.
+func (t *task) Watch() (Status, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status, t.changed
+}
+
+// Output is the kept lines from number after on.
+func (t *task) Output(after uint64) Output { return t.output.since(after) }
+
+// Listens looks the address up among the sockets of what runs now.
+func (t *task) Listens(addr netip.AddrPort) (Listener, error) { return listener(addr, t.members) }
+
+func (t *task) members() []int {
+	if r := t.lastRun(); r != nil {
+		return r.Members()
+	}
+	return nil
+}
+
+func (t *task) publish(change func(*Status)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.publishLocked(change)
+}
+
+func (t *task) publishLocked(change func(*Status)) {
+	change(&t.status)
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// tell reports an event of the instance started from spec.
+func (t *task) tell(spec config.Spec, message string, data map[string]any) {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	data["id"] = spec.Instance
+	t.observe(Event{Spec: spec, Message: message, Data: data})
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
