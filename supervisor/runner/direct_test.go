@@ -450,7 +450,9 @@ func TestExitDoesNotWaitForInheritedPipes(t *testing.T) {
 func TestFloodOfOutputHurtsNobody(t *testing.T) {
 	flood := shell(t, `yes "$(head -c 3000 /dev/zero | tr '\0' x)"`)
 	flood.start()
-	flood.says("xxx")
+	for out := flood.Output(0); out.Next < 1000; out = flood.Output(0) {
+		<-out.Changed
+	}
 	quiet := shell(t, `echo hello; exec sleep 1000`)
 	quiet.start()
 	quiet.says("hello")
