@@ -154,6 +154,27 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 	d.note("daemon started", map[string]any{
 		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
 	})
+	if keys := notInEffect(d.config); len(keys) > 0 {
+		d.note("configuration not in effect yet", map[string]any{"keys": keys})
+	}
+}
+
+// notInEffect names the keys that are read and checked, but that nothing acts
+// on in this version.
+func notInEffect(cfg *config.Config) []string {
+	var keys []string
+	if cfg.StatePath != "" {
+		keys = append(keys, "statePath")
+	}
+	if cfg.LegacyTakeover != nil {
+		keys = append(keys, "legacyTakeover")
+	}
+	for i, p := range cfg.Processes {
+		if p.Memory != nil {
+			keys = append(keys, fmt.Sprintf("processes[%d].memory", i))
+		}
+	}
+	return keys
 }
 
 func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
