@@ -17,7 +17,7 @@ import (
 func Test064_ListeningIsLogged(t *testing.T) {
 	h := start(t, basicConfig)
 	equal(t, "events", h.messages()[:2], []string{"proxy listening", "control socket listening"})
-	for _, event := range h.events {
+	for _, event := range h.log() {
 		if len(event) != 3 || event["at"] == nil || event["data"] == nil {
 			t.Errorf("event %v", event)
 		}

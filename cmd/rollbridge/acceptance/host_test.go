@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -55,6 +56,8 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "6") // they wait more than they work
 	return m.Run()
 }
 
@@ -228,11 +231,16 @@ func (h *host) findEvents(message string, match func(object) bool) (found []obje
 	return found, h.changed
 }
 
-func (h *host) messages() []string {
+// log is the events so far.
+func (h *host) log() []object {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return slices.Clone(h.events)
+}
+
+func (h *host) messages() []string {
 	var messages []string
-	for _, event := range h.events {
+	for _, event := range h.log() {
 		messages = append(messages, event["message"].(string))
 	}
 	return messages
