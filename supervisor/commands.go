@@ -2,12 +2,8 @@ package supervisor
 
 import (
 	"context"
-	"slices"
 
-	"rollbridge/proxy"
 	"rollbridge/socket/control"
-	"rollbridge/supervisor/config"
-	"rollbridge/supervisor/runner"
 )
 
 // Commands registers every command of the control socket.
@@ -34,33 +30,4 @@ func handle[A, R any](m *control.Mux, command string, h func(context.Context, A,
 
 func (s *Supervisor) shutdownCommand(ctx context.Context, _ struct{}, _ func(any)) (Message, error) {
 	return Message{"shutdown"}, s.Shutdown(ctx)
-}
-
-// proxyOptions are the settings of the proxy that a deploy may change.
-func (s *Supervisor) proxyOptions(cfg *config.Config) proxy.Options {
-	return proxy.Options{
-		OnError:        func(err error) { s.Note("proxy error", map[string]any{"error": err.Error()}) },
-		TrustedProxies: cfg.Proxy.TrustedProxies,
-		HoldTimeout:    cfg.Proxy.HoldTimeout,
-		MaxHeld:        cfg.Proxy.MaxHeldRequests,
-		CloseSpread:    cfg.Proxy.CloseSpread,
-	}
-}
-
-func (s *Supervisor) setStarting(r *release) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.starting = r
-}
-
-func (s *Supervisor) serviceList() []runner.Process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.services)
-}
-
-func (s *Supervisor) singletonList() []runner.Process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.singletons)
 }

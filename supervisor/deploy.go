@@ -91,6 +91,13 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ 
 	return next, s.activate(op, next)
 }
 
+// setStarting names the release that is being brought up, for `logs`.
+func (s *Supervisor) setStarting(r *release) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starting = r
+}
+
 // activate is the commit: from its one critical section on, new requests go to
 // next, and status, configuration and list say so.
 func (s *Supervisor) activate(op *operation, next *release) error {

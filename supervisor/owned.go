@@ -147,3 +147,15 @@ func (s *Supervisor) swapSingleton(old, next runner.Process) bool {
 	}
 	return true
 }
+
+func (s *Supervisor) serviceList() []runner.Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.services)
+}
+
+func (s *Supervisor) singletonList() []runner.Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.singletons)
+}

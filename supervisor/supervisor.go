@@ -101,3 +101,14 @@ func (s *Supervisor) currentConfig() *config.Config {
 	defer s.mu.Unlock()
 	return s.config
 }
+
+// proxyOptions are the settings of the proxy that a deploy may change.
+func (s *Supervisor) proxyOptions(cfg *config.Config) proxy.Options {
+	return proxy.Options{
+		OnError:        func(err error) { s.Note("proxy error", map[string]any{"error": err.Error()}) },
+		TrustedProxies: cfg.Proxy.TrustedProxies,
+		HoldTimeout:    cfg.Proxy.HoldTimeout,
+		MaxHeld:        cfg.Proxy.MaxHeldRequests,
+		CloseSpread:    cfg.Proxy.CloseSpread,
+	}
+}
