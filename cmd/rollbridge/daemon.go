@@ -53,7 +53,6 @@ type daemonOptions struct{ config, runner string }
 // the proxy, the control socket, the supervisor and the signals; it ends when
 // the supervisor says that everything is stopped.
 type daemon struct {
-	path   string // of the configuration, absolute
 	config *config.Config
 	log    *slog.Logger
 	runner *runner.Direct

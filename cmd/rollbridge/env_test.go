@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -38,13 +37,4 @@ func (te *testEnv) onTerminal(width int, colours bool) {
 	for _, s := range []*screen{te.Stdout, te.Stderr} {
 		s.terminal, s.width, s.colours = true, width, colours
 	}
-}
-
-func mustRead(t *testing.T, file string) string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

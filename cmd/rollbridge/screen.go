@@ -40,7 +40,6 @@ func (s *screen) dim(text string) string    { return s.paint("2", text) }
 func (s *screen) red(text string) string    { return s.paint("31", text) }
 func (s *screen) green(text string) string  { return s.paint("32", text) }
 func (s *screen) yellow(text string) string { return s.paint("33", text) }
-func (s *screen) plain(text string) string  { return text }
 
 func (s *screen) paint(code, text string) string {
 	if !s.colours || text == "" {
