@@ -32,16 +32,19 @@ func watchSignals() <-chan os.Signal {
 func (d *daemon) mindSignals(signals <-chan os.Signal) {
 	stopping := false
 	for s := range signals {
-		name := unix.SignalName(s.(unix.Signal))
-		switch end := s == unix.SIGTERM || s == unix.SIGINT; {
-		case end && !stopping:
+		begin := !stopping && (s == unix.SIGTERM || s == unix.SIGINT)
+		d.noteSignal(s, begin)
+		if begin {
 			stopping = true
-			d.note("signal received", map[string]any{"signal": name})
 			go d.supervisor.Shutdown(context.Background())
-		case end:
-			d.note("signal ignored", map[string]any{"signal": name, "reason": "a shutdown is under way"})
-		default:
-			d.note("signal ignored", map[string]any{"signal": name, "reason": "it has no meaning here"})
 		}
 	}
+}
+
+func (d *daemon) noteSignal(s os.Signal, begin bool) {
+	action := "none"
+	if begin {
+		action = "shutdown"
+	}
+	d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 }

@@ -31,7 +31,7 @@ func main() {
 }
 
 func run(program string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	out := newScreen(os.Stdout)
 	out.title("rollbridge demo: a shop is deployed, re-deployed under load, and rolled back")

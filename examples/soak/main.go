@@ -46,7 +46,7 @@ func main() {
 }
 
 func run(o options) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	s := &soak{options: o, active: stage.First}
 	err := errors.Join(s.run(ctx), s.close())

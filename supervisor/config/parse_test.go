@@ -374,7 +374,7 @@ processes:
 // Check 18.
 func TestModesAreOctalHoweverTheyAreWritten(t *testing.T) {
 	for text, want := range map[string]fs.FileMode{
-		"0660": 0o660, "660": 0o660, `"660"`: 0o660, `"0660"`: 0o660, `"0o660"`: 0o660, "0o660": 0o660, "432": 0o432, "0": 0,
+		"0660": 0o660, "660": 0o660, `"660"`: 0o660, `"0660"`: 0o660, `"0o660"`: 0o660, "0o660": 0o660, "432": 0o660, "0": 0,
 	} {
 		if c := parse(t, with("", "control: {mode: "+text+"}")); *c.Control.Mode != want {
 			t.Errorf("%s: %o", text, *c.Control.Mode)

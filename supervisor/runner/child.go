@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -54,7 +55,7 @@ func (c *child) start(spec config.Spec, output *ring) error {
 		}
 		c.streams, files = append(c.streams, s), append(files, write)
 	}
-	if err := c.fork(spec, spec.Command, config.Environment(os.Environ(), spec), files); err != nil {
+	if err := c.fork(spec, spec.Command, files); err != nil {
 		c.closeStreams()
 		return err
 	}
@@ -63,7 +64,7 @@ func (c *child) start(spec config.Spec, output *ring) error {
 
 // fork executes a shell command in the directory, as the user and with the
 // standard files given.
-func (c *child) fork(spec config.Spec, command string, env []string, files []int) error {
+func (c *child) fork(spec config.Spec, command string, files []int) error {
 	credential, err := credentialOf(spec.User, spec.Group)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c *child) fork(spec config.Spec, command string, env []string, files []int
 	}
 	attr := &syscall.ProcAttr{
 		Dir: spec.Dir,
-		Env: env,
+		Env: config.Environment(os.Environ(), spec),
 		Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential},
 	}
 	for _, fd := range files {
@@ -129,8 +130,8 @@ func (c *child) Members() []int {
 // Hook runs a lifecycle command as another child, with the same mark: what it
 // leaves behind becomes a member.
 func (c *child) Hook(ctx context.Context, spec config.Spec, command string) (Exit, error) {
-	env := append(config.Environment(os.Environ(), spec), "ROLLBRIDGE_PID="+strconv.Itoa(c.shell))
-	return runHook(ctx, c.reaper, c.tag, spec, command, env)
+	spec.Env = append(slices.Clone(spec.Env), "ROLLBRIDGE_PID="+strconv.Itoa(c.shell))
+	return runHook(ctx, c.reaper, c.tag, spec, command)
 }
 
 func (c *child) closeStreams() {

@@ -13,7 +13,7 @@ import (
 // runHook runs a shell command in its own session, as the user and in the
 // directory of a process, its output discarded. When the context ends first,
 // its process group is killed and the context's cause is the error.
-func runHook(ctx context.Context, r *reaper, tag uint64, spec config.Spec, command string, env []string) (Exit, error) {
+func runHook(ctx context.Context, r *reaper, tag uint64, spec config.Spec, command string) (Exit, error) {
 	if ctx.Err() != nil {
 		return Exit{}, context.Cause(ctx)
 	}
@@ -23,7 +23,7 @@ func runHook(ctx context.Context, r *reaper, tag uint64, spec config.Spec, comma
 	}
 	defer unix.Close(null)
 	hook := &child{tree: tree{reaper: r, tag: tag}, exited: make(chan struct{})}
-	if err := hook.fork(spec, command, env, []int{null, null, null}); err != nil {
+	if err := hook.fork(spec, command, []int{null, null, null}); err != nil {
 		return Exit{}, err
 	}
 	go hook.wait()

@@ -164,7 +164,7 @@ func Test157to171_StopSequence(t *testing.T) {
 	}
 	h.must("restart")
 	diary := func() string { return strings.Join(h.diary(), "\n") + "\n" }
-	for _, line := range []string{"signal SIGINT int@v1\n", "end slow@v1\n", "quiet hooked\ndrain hooked\nsignal SIGTERM hooked@v1\n", "signal SIGUSR1 commanded@v1\n", "end family@v1\nstart family@v1\n"} {
+	for _, line := range []string{"signal SIGINT int@v1\n", "end slow@v1\n", "quiet hooked\n", "drain hooked\n", "signal SIGTERM hooked@v1\n", "signal SIGUSR1 commanded@v1\n", "end family@v1\nstart family@v1\n"} {
 		h.eventually("the diary has "+line, func() bool { return strings.Contains(diary(), line) })
 	}
 	for _, line := range []string{"signal SIGTERM int@", "signal SIGTERM commanded@", "end none@", "end deaf@"} {

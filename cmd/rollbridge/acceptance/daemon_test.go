@@ -184,7 +184,7 @@ func TestHangupIsHarmless(t *testing.T) {
 	h := start(t, basicConfig)
 	h.deploy("v1")
 	h.cmd.Process.Signal(syscall.SIGHUP)
-	h.awaitEvent("signal ignored", func(data object) bool { return data["signal"] == "SIGHUP" })
+	h.awaitEvent("signal received", func(data object) bool { return data["signal"] == "SIGHUP" })
 	if code, body := h.get("/release"); code != 200 || body != "v1" {
 		t.Errorf("%d %s", code, body)
 	}
