@@ -120,11 +120,11 @@ func (r *remote) silent(ctx context.Context) bool {
 	defer cancel()
 	client, err := control.Dial(ctx, r.socket)
 	if err != nil {
-		return context.Cause(ctx) == errSilent
+		return isTimeout(err)
 	}
 	defer client.Close()
 	_, _, err = control.Call[struct{}](ctx, client, "status", struct{}{}, nil)
-	return err != nil && context.Cause(ctx) == errSilent
+	return err != nil && (context.Cause(ctx) == errSilent || isTimeout(err))
 }
 
 // sleep reports whether it slept to its end.
@@ -146,7 +146,7 @@ func (r *remote) explain(ctx context.Context, command string, err error) error {
 		return &fault{err: errors.New(said.Message), details: said.Output, hint: said.Hint, code: exitFailed}
 	case errors.Is(err, control.ErrNoDaemon):
 		return &fault{err: err, hint: "start it: rollbridge ensure-daemon --config " + r.config.File, code: exitNoDaemon}
-	case cause == errSilent:
+	case cause == errSilent, isTimeout(err):
 		return failure(fmt.Errorf("%s: the daemon on %s did not answer within %s", command, r.socket, r.timeout),
 			"it may be stuck or very busy; --timeout waits longer, its log tells more")
 	case cause == errHanging:
@@ -156,6 +156,13 @@ func (r *remote) explain(ctx context.Context, command string, err error) error {
 		return failure(fmt.Errorf("%s: %w", command, err), "its log says why; rollbridge status shows what runs when it is back")
 	}
 	return failure(fmt.Errorf("%s: %w", command, err), "")
+}
+
+// isTimeout reports whether an error is the end of a deadline: the network may
+// notice it before the context does.
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // print writes a result: the daemon's own JSON, or text for people.
