@@ -11,7 +11,7 @@ DEPLOYS ?= 100
 BROKEN  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench soak lint fmt format vet unit vulnerabilities fuzz soak-short
+.PHONY: prepare help build demo test check bench soak lint fmt format vet unit vulnerabilities fuzz soak-short
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,7 +23,7 @@ build: ## build bin/rollbridge
 demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
 	@go run ./examples/demo -rollbridge bin/rollbridge
 
-test: format vet lint fuzz demo soak-short unit ## everything that CI runs, in a few minutes
+test: prepare format vet lint fuzz demo soak-short unit ## everything that CI runs, in a few minutes
 
 check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
 
@@ -49,6 +49,9 @@ fmt: ## format the code
 	gofmt -w $(shell git ls-files '*.go')
 
 # The rest are parts of the targets above.
+
+prepare:
+	@bash .ci/prepare
 
 format:
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "not formatted (make fmt): $$bad"; exit 1; }

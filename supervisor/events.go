@@ -27,8 +27,8 @@ func newEventLog(log *slog.Logger) *eventLog {
 	return &eventLog{log: log, changed: make(chan struct{})}
 }
 
-// note records an event. The caller gives data away.
-func (l *eventLog) note(message string, data map[string]any) {
+// note records an event that happened at that time. The caller gives data away.
+func (l *eventLog) note(at time.Time, message string, data map[string]any) {
 	if data == nil {
 		data = map[string]any{}
 	}
@@ -38,14 +38,18 @@ func (l *eventLog) note(message string, data map[string]any) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.events = append(l.events, Event{At: timestamp(time.Now()), Data: data, Message: message})
+	l.events = append(l.events, Event{At: timestamp(at), Data: data, Message: message})
 	if len(l.events) > maxEvents {
 		l.events = slices.Delete(l.events, 0, len(l.events)-maxEvents)
 	}
 	l.next++
 	close(l.changed)
 	l.changed = make(chan struct{})
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+	record := slog.NewRecord(at, slog.LevelInfo, message, 0)
+	record.AddAttrs(attrs...)
+	if ctx := context.Background(); l.log.Enabled(ctx, record.Level) {
+		_ = l.log.Handler().Handle(ctx, record) // a log that cannot be written must not stop anything
+	}
 }
 
 // since returns the kept events from number n on, the number to ask for next,

@@ -159,7 +159,7 @@ func (p *fakeProcess) Start(_ context.Context, reason runner.Reason) error {
 	p.set(func(st *runner.Status) {
 		*st = runner.Status{State: runner.Running, PID: 1, StartedAt: time.Now(), Reason: reason, Restarts: st.Restarts}
 	})
-	p.observe(runner.Event{Spec: p.born, Message: "process started", Data: map[string]any{"id": p.born.Instance, "reason": reason}})
+	p.observe(runner.Event{At: time.Now(), Spec: p.born, Message: "process started", Data: map[string]any{"id": p.born.Instance, "reason": reason}})
 	return nil
 }
 
@@ -210,16 +210,18 @@ func (p *fakeProcess) rise() {
 	})
 }
 
-func (p *fakeProcess) Update(spec config.Spec) {
+func (p *fakeProcess) Update(spec config.Spec) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.spec = spec
+	return nil
 }
 
-func (p *fakeProcess) Retire() {
+func (p *fakeProcess) Retire() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.retired = true
+	return nil
 }
 
 func (p *fakeProcess) Watch() (runner.Status, <-chan struct{}) {

@@ -24,7 +24,9 @@ func (s *Supervisor) startServices(op *operation, next *release, undo *undoList)
 			undo.add(func() { s.dropService(p) })
 		case isDown(p):
 			old := p.Spec()
-			p.Update(spec)
+			if err := p.Update(spec); err != nil {
+				return fmt.Errorf("start services: process %s: %w", spec.Instance, err)
+			}
 			undo.add(func() { s.stopRevived(p, old) })
 		default:
 			continue
@@ -40,7 +42,7 @@ func (s *Supervisor) startServices(op *operation, next *release, undo *undoList)
 // isDown reports whether nothing will start the process again by itself.
 func isDown(p runner.Process) bool {
 	st, _ := p.Watch()
-	return st.State == runner.Stopped || st.State == runner.Failed && st.RetryAt.IsZero()
+	return st.State == runner.Stopped || st.GaveUp
 }
 
 func (s *Supervisor) service(id string) runner.Process {
@@ -66,7 +68,7 @@ func (s *Supervisor) dropService(p runner.Process) {
 // stopRevived takes back the revival of a service that was down.
 func (s *Supervisor) stopRevived(p runner.Process, old config.Spec) {
 	s.stopOwned(p)
-	p.Update(old)
+	s.noteUpdate(p, p.Update(old))
 }
 
 // stopOwned stops a process of the daemon's own for an undo.
@@ -80,7 +82,17 @@ func (s *Supervisor) stopOwned(p runner.Process) {
 // that is active now; they use them at their next start.
 func (s *Supervisor) refreshServices(next *release) {
 	for _, spec := range next.services {
-		s.service(spec.Process).Update(spec)
+		p := s.service(spec.Process)
+		s.noteUpdate(p, p.Update(spec))
+	}
+}
+
+// noteUpdate records that a definition could not be kept for the time without
+// this daemon; the next start that the daemon makes uses it all the same.
+func (s *Supervisor) noteUpdate(p runner.Process, err error) {
+	if err != nil {
+		spec := p.Spec()
+		s.Note("process definition not kept", map[string]any{"error": err.Error(), "processId": spec.Instance, "releaseId": spec.Release})
 	}
 }
 

@@ -97,7 +97,8 @@ func (p *ports) ephemeral() (int, error) {
 	for {
 		l, err := net.Listen("tcp", net.JoinHostPort(p.host, "0"))
 		if err != nil {
-			return 0, fmt.Errorf("Unable to allocate an ephemeral port on %s (%s)", p.host, errnoName(err)) //nolint:staticcheck // ST1005: the text is a contract with scripts
+			//lint:ignore ST1005 the text is a contract with scripts
+			return 0, fmt.Errorf("Unable to allocate an ephemeral port on %s (%s)", p.host, errnoName(err))
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		l.Close()

@@ -31,8 +31,7 @@ func (s *Supervisor) retireLocked(r *release, cfg *config.Config) {
 // drain waits until nothing is open on the release, or ctx ends, and stops it.
 func (s *Supervisor) drain(ctx context.Context, r *release, cfg *config.Config) {
 	for _, p := range r.processes {
-		p.Retire()
-		takeStopSettings(p, cfg)
+		s.noteUpdate(p, errors.Join(p.Retire(), takeStopSettings(p, cfg)))
 	}
 	early, rest := split(r.processes, func(spec config.Spec) bool { return stopsEarly(spec, cfg) })
 	earlyStopped := make(chan error, 1)
@@ -61,14 +60,14 @@ func stopsEarly(spec config.Spec, cfg *config.Config) bool {
 }
 
 // takeStopSettings gives a process the stop settings of the configuration.
-func takeStopSettings(p runner.Process, cfg *config.Config) {
+func takeStopSettings(p runner.Process, cfg *config.Config) error {
 	def := cfg.Process(p.Spec().Process)
 	if def == nil {
-		return
+		return nil
 	}
 	spec := p.Spec()
 	spec.Stop = config.Stop{Signal: def.StopSignal, Grace: def.GracefulStop, Lifecycle: def.Lifecycle}
-	p.Update(spec)
+	return p.Update(spec)
 }
 
 // retired notes that a release has come to its end, and forgets the oldest.

@@ -82,7 +82,9 @@ func New(opt Options) *Supervisor {
 }
 
 // Note records an event in the list and in the log. The caller gives data away.
-func (s *Supervisor) Note(message string, data map[string]any) { s.events.note(message, data) }
+func (s *Supervisor) Note(message string, data map[string]any) {
+	s.events.note(time.Now(), message, data)
+}
 
 // observe records what a runner tells of a process.
 func (s *Supervisor) observe(e runner.Event) {
@@ -90,7 +92,7 @@ func (s *Supervisor) observe(e runner.Event) {
 	for key, value := range e.Data {
 		data[key] = value
 	}
-	s.Note(e.Message, data)
+	s.events.note(e.At, e.Message, data)
 }
 
 // currentConfig is the configuration in force.

@@ -134,7 +134,7 @@ func (t *task) prepare(l *life, reason Reason) (*attempt, config.Spec) {
 	defer t.mu.Unlock()
 	if reason == Crash {
 		l.up, l.attempt = true, newAttempt()
-		t.publishLocked(func(s *Status) { s.Restarts++; s.RetryAt = time.Time{} })
+		t.publishLocked(func(s *Status) { s.Restarts++ })
 	}
 	return l.attempt, t.spec
 }
@@ -159,7 +159,7 @@ func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *ru
 		if !l.asked {
 			s.State = Running
 		}
-		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err = r.PID(), time.Now(), reason, nil, nil
+		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), time.Now(), reason, nil, nil, time.Time{}
 	})
 	t.mu.Unlock()
 	t.tell(spec, "process started", map[string]any{"pid": r.PID(), "reason": string(reason)})
@@ -223,7 +223,7 @@ func (t *task) decide(l *life, spec config.Spec, history *restart.History, ran t
 	decision, next := restart.Decide(policy, *history, time.Since(t.born), ran)
 	*history = next
 	if decision.GiveUp {
-		t.publish(func(s *Status) { s.GaveUp = true })
+		t.publish(func(s *Status) { s.GaveUp, s.RetryAt = true, time.Time{} })
 		t.tell(spec, "restart limit reached", map[string]any{
 			"maxRestarts": policy.Max, "windowMs": policy.Window.Milliseconds(),
 		})

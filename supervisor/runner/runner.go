@@ -20,7 +20,8 @@ import (
 	"rollbridge/supervisor/config"
 )
 
-// ErrGone is what Adopt answers for a process that no longer runs.
+// ErrGone is what Adopt answers when nothing is left of a process: it does not
+// run, no restart is due, and it has not given up.
 var ErrGone = errors.New("process is gone")
 
 // A Runner makes supervised processes. Its methods may be called concurrently.
@@ -31,8 +32,11 @@ type Runner interface {
 	// what happens to the process, in order, from one goroutine at a time; it
 	// must not block and must not call back into the process.
 	New(spec config.Spec, observe func(Event)) Process
-	// Adopt takes back a process that an earlier daemon started, or answers
-	// ErrGone.
+	// Adopt takes back a process that an earlier daemon started: one that runs,
+	// waits for its restart or has given up. The budget goes on; spec is for the
+	// next start. What happened meanwhile is told to observe first, before Adopt
+	// returns. The answer is ErrGone when nothing is left of it; any other error
+	// leaves it as it is.
 	Adopt(ctx context.Context, ref Ref, spec config.Spec, observe func(Event)) (Process, error)
 }
 
@@ -47,20 +51,25 @@ type Process interface {
 	// Start starts the process; it returns when the command was executed, or
 	// with the reason why it could not be. From then on the restart policy
 	// holds, after a failed start too, until Stop. Starting a running process
-	// does nothing. The restart budget is fresh.
+	// does nothing. The restart budget is fresh. When it returns, Watch knows the
+	// outcome. When ctx ends first, the start goes on, and Stop ends it.
 	Start(ctx context.Context, reason Reason) error
 	// Restart is Stop and Start with a fresh budget, as one step: a Stop that
 	// is called meanwhile wins, and nothing runs after it.
 	Restart(ctx context.Context, reason Reason) error
 	// Stop ends the process and all its descendants: hooks, signal, grace,
 	// SIGKILL. When ctx ends first, SIGKILL follows at once. It returns when
-	// nothing is left, or says what is; calling it again is harmless.
+	// nothing is left, or says what is; calling it again is harmless. Only after
+	// a Stop does a runner hold nothing of the process, so whoever forgets one,
+	// also one that failed, stops it before.
 	Stop(ctx context.Context) error
 	// Update gives the definition that the next start, and the next stop, use.
-	// The running instance is not touched.
-	Update(spec config.Spec)
-	// Retire ends automatic restarts; the running instance goes on.
-	Retire()
+	// The running instance is not touched. It may write a file; after an error
+	// the next start that this daemon makes uses spec all the same.
+	Update(spec config.Spec) error
+	// Retire ends automatic restarts; the running instance goes on. After an
+	// error it holds only as long as this daemon lives.
+	Retire() error
 	// Watch returns the state of things and a channel that is closed when it
 	// has changed.
 	Watch() (Status, <-chan struct{})
@@ -109,13 +118,13 @@ const (
 type Status struct {
 	State     State
 	PID       int       // 0 when nothing runs
-	StartedAt time.Time // of the last instance; zero when there was none
+	StartedAt time.Time // of the last instance, and its identity: fixed, also over Adopt; zero when there was none
 	Reason    Reason    // of the last start; "" when there was none
 	Exit      *Exit     // of the last instance, nil while one runs or none did
 	Err       error     // why the last start failed, nil when it did not
 
 	Restarts int       // automatic restarts, tried or done, over the process's life
-	RetryAt  time.Time // when the next automatic restart is due; zero when none is
+	RetryAt  time.Time // when the next automatic restart is or was due, until it runs or fails; zero when none will come
 	GaveUp   bool      // the restart budget is used up
 
 	MemoryRestarts      int
@@ -153,6 +162,7 @@ func (e Exit) String() string {
 // Event is something that happened to a process, with the definition the
 // instance it happened to was started from.
 type Event struct {
+	At      time.Time // when it happened; before an adoption, perhaps long ago
 	Spec    config.Spec
 	Message string         // as listed in docs/logging.md
 	Data    map[string]any // without processId and releaseId, which Spec has

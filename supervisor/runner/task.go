@@ -144,19 +144,21 @@ func (t *task) askLocked(l *life) {
 }
 
 // Retire ends automatic restarts, one that is due as well.
-func (t *task) Retire() {
+func (t *task) Retire() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !closed(t.retired) {
 		close(t.retired)
 	}
+	return nil
 }
 
 // Update replaces the definition.
-func (t *task) Update(spec config.Spec) {
+func (t *task) Update(spec config.Spec) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.spec = spec
+	return nil
 }
 
 // Spec is the definition the next start uses.
@@ -213,7 +215,7 @@ func (t *task) tell(spec config.Spec, message string, data map[string]any) {
 	t.telling.Lock()
 	defer t.telling.Unlock()
 	data["id"] = spec.Instance
-	t.observe(Event{Spec: spec, Message: message, Data: data})
+	t.observe(Event{At: time.Now(), Spec: spec, Message: message, Data: data})
 }
 
 func closed(c <-chan struct{}) bool {
