@@ -18,16 +18,15 @@ type remote struct {
 	config  *config.Config
 	socket  string
 	timeout time.Duration // 0 waits as long as the daemon is alive
+	pulse   time.Duration // how often it is asked for a sign of life then, and how long that may take
 }
+
+const usualPulse = 10 * time.Second
 
 var (
 	errSilent  = errors.New("no answer in time")
 	errHanging = errors.New("no sign of life")
 )
-
-// pulse is how often a daemon that works on a long command is asked for a sign
-// of life, and how long it may take to give one.
-const pulse = 10 * time.Second
 
 // reach reads the configuration and names the daemon it belongs to.
 func (t *target) reach(e *env, o format) (*remote, error) {
@@ -38,7 +37,7 @@ func (t *target) reach(e *env, o format) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remote{config: cfg, socket: cfg.Control.Path, timeout: t.timeout}, nil
+	return &remote{config: cfg, socket: cfg.Control.Path, timeout: t.timeout, pulse: usualPulse}, nil
 }
 
 // load reads the configuration at path, or the one found by default.
@@ -108,7 +107,7 @@ func (r *remote) bounded(ctx context.Context) (context.Context, func()) {
 // watch asks the daemon for a sign of life every now and then. Only silence
 // counts: while it shuts down it refuses connections, but will still answer.
 func (r *remote) watch(ctx context.Context, cancel context.CancelCauseFunc) {
-	for sleep(ctx, pulse) {
+	for sleep(ctx, r.pulse) {
 		if r.silent(ctx) && ctx.Err() == nil {
 			cancel(errHanging)
 			return
@@ -117,15 +116,15 @@ func (r *remote) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 }
 
 func (r *remote) silent(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeoutCause(ctx, pulse, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.pulse, errSilent)
 	defer cancel()
 	client, err := control.Dial(ctx, r.socket)
 	if err != nil {
-		return context.Cause(ctx) == errSilent
+		return isTimeout(err)
 	}
 	defer client.Close()
 	_, _, err = control.Call[struct{}](ctx, client, "status", struct{}{}, nil)
-	return err != nil && context.Cause(ctx) == errSilent
+	return err != nil && (context.Cause(ctx) == errSilent || isTimeout(err))
 }
 
 // sleep reports whether it slept to its end.
@@ -147,7 +146,7 @@ func (r *remote) explain(ctx context.Context, command string, err error) error {
 		return &fault{err: errors.New(said.Message), details: said.Output, hint: said.Hint, code: exitFailed}
 	case errors.Is(err, control.ErrNoDaemon):
 		return &fault{err: err, hint: "start it: rollbridge ensure-daemon --config " + r.config.File, code: exitNoDaemon}
-	case cause == errSilent:
+	case cause == errSilent, isTimeout(err):
 		return failure(fmt.Errorf("%s: the daemon on %s did not answer within %s", command, r.socket, r.timeout),
 			"it may be stuck or very busy; --timeout waits longer, its log tells more")
 	case cause == errHanging:
@@ -157,6 +156,13 @@ func (r *remote) explain(ctx context.Context, command string, err error) error {
 		return failure(fmt.Errorf("%s: %w", command, err), "its log says why; rollbridge status shows what runs when it is back")
 	}
 	return failure(fmt.Errorf("%s: %w", command, err), "")
+}
+
+// isTimeout reports whether an error is the end of a deadline: the network may
+// notice it before the context does.
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // print writes a result: the daemon's own JSON, or text for people.

@@ -113,24 +113,32 @@ const mismatch = "The running Rollbridge daemon has a legacy or mismatched runti
 // caller at a time does; the others find the daemon it started.
 func (r *remote) start(ctx context.Context, e *env, o startOptions) (json.RawMessage, error) {
 	limit := time.Duration(o.timeoutMs) * time.Millisecond
+	begun := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
 	defer cancel()
-	launch, err := r.prepare(ctx, e, o)
+	l, err := r.prepare(ctx, e, o)
 	if err != nil {
 		return nil, err
 	}
-	defer launch.close()
-	if raw, err := r.checked(ctx); !absent(err) {
-		return raw, err // another ensure-daemon was quicker
+	defer l.close()
+	raw, err := r.checked(ctx) // another ensure-daemon may have been quicker
+	if absent(err) {
+		raw, err = r.launched(ctx, l)
 	}
-	if err := launch.run(ctx); err != nil {
-		launch.abandon()
-		return nil, launch.explain(ctx, limit, err)
+	if err != nil && time.Since(begun) >= limit {
+		return nil, l.late(limit)
 	}
-	raw, err := r.checked(ctx)
+	return raw, err
+}
+
+// launched starts the daemon; when it does not get ready, nothing is left of it.
+func (r *remote) launched(ctx context.Context, l *launch) (raw json.RawMessage, err error) {
+	if err = l.run(ctx); err == nil {
+		raw, err = r.checked(ctx)
+	}
 	if err != nil {
-		launch.abandon()
-		return nil, launch.explain(ctx, limit, err)
+		l.abandon()
+		return nil, l.explain(err)
 	}
 	return raw, nil
 }

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"syscall"
 )
 
-// follow prints what a command streams, until the daemon ends or the reader of
-// our output does.
+// follow prints what a command streams, until the daemon ends. That the reader
+// of our output ends is a SIGPIPE.
 func (r *remote) follow(ctx context.Context, command string, args any, print func(json.RawMessage) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -25,15 +23,7 @@ func (r *remote) follow(ctx context.Context, command string, args any, print fun
 		}
 	})
 	if failed != nil {
-		return unlessClosed(failed)
-	}
-	return err
-}
-
-// unlessClosed forgives that the reader of our output has seen enough.
-func unlessClosed(err error) error {
-	if errors.Is(err, syscall.EPIPE) {
-		return nil
+		return failed
 	}
 	return err
 }

@@ -124,9 +124,9 @@ func awaitReady(ctx context.Context, pipe *os.File) error {
 	return err
 }
 
-// abandon ends a daemon that did not become ready and removes its pid file.
+// abandon ends a daemon that did not become ready.
 func (l *launch) abandon() {
-	os.Remove(l.pid.Name())
+	l.pid.Truncate(0)
 	if l.exited == nil {
 		return
 	}
@@ -140,26 +140,35 @@ func (l *launch) abandon() {
 	<-l.exited
 }
 
-// explain says why the daemon is not there, with the end of its log.
-func (l *launch) explain(ctx context.Context, limit time.Duration, err error) error {
-	if l.daemon == nil {
-		return err
+// explain adds what an abandoned daemon said to the reason why it was.
+func (l *launch) explain(err error) error {
+	switch {
+	case l.exited == nil:
+		return fmt.Errorf("start the daemon: %w", err)
+	case errors.Is(err, errDied):
+		return l.complain(fmt.Sprintf("the Rollbridge daemon ended at its start: %s.", l.daemon.ProcessState))
 	}
-	hint := "its log is " + l.log.Name()
-	last := l.lastLines(5)
-	if errors.Is(err, errDied) {
-		<-l.exited
-		return failure(fmt.Errorf("the Rollbridge daemon ended at its start (%s)%s", l.daemon.ProcessState, last), hint)
-	}
-	text := fmt.Sprintf("Rollbridge daemon did not become ready within %dms.", limit.Milliseconds())
-	if ctx.Err() == nil {
-		text += " Last error: " + err.Error()
-	}
-	return complaint(text+last, hint)
+	return l.complain(err.Error())
 }
 
-// lastLines returns the last lines that this daemon wrote, indented.
+// late is the complaint when the time is over, whatever went on just then.
+func (l *launch) late(limit time.Duration) error {
+	return l.complain(fmt.Sprintf("Rollbridge daemon did not become ready within %dms.", limit.Milliseconds()))
+}
+
+// complain tells a failure together with the last words of the daemon.
+func (l *launch) complain(text string) error {
+	if last := l.lastLines(5); last != "" {
+		text += " Its last words:" + last
+	}
+	return complaint(text, "its log is "+l.log.Name())
+}
+
+// lastLines returns the last lines that this daemon wrote, each on a new line.
 func (l *launch) lastLines(n int) string {
+	if l.daemon == nil {
+		return ""
+	}
 	f, err := os.Open(l.log.Name())
 	if err != nil {
 		return ""
@@ -180,13 +189,17 @@ func (l *launch) lastLines(n int) string {
 	}
 	lines := strings.Split(trimmed, "\n")
 	lines = lines[max(0, len(lines)-n):]
-	return ":\n  " + strings.Join(lines, "\n  ")
+	return "\n  " + strings.Join(lines, "\n  ")
 }
 
-// close gives way to the next launch. The daemon keeps its own log descriptor.
+// close gives way to the next launch. The daemon keeps its own log descriptor;
+// a pid file without a daemon goes.
 func (l *launch) close() {
-	l.log.Close()
+	if info, err := l.pid.Stat(); err == nil && info.Size() == 0 {
+		os.Remove(l.pid.Name())
+	}
 	l.pid.Close()
+	l.log.Close()
 }
 
 // lockedFile opens a file of ours and locks it, waiting for whoever holds the

@@ -59,7 +59,7 @@ func plainConfig(application string) string {
 control: {path: control.sock}
 proxy: {port: 0}
 processes:
-  - {id: web, policy: proxied, command: "exec app", port: 0}
+  - {id: web, policy: proxied, command: "LIMIT=$(ulimit -Sn) exec app", port: 0}
   - {id: worker, command: "exec sleep 1000"}
 `
 }
@@ -85,7 +85,7 @@ func app() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("ready")
+	fmt.Printf("ready, %s descriptors\n", os.Getenv("LIMIT"))
 	http.Serve(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 }
 
