@@ -28,14 +28,14 @@ func (s *Supervisor) Deploy(ctx context.Context, args DeployArgs, progress func(
 		return DeployResult{}, err
 	}
 	previous, result, err := s.deploy(op, want, args.ConfigPath)
-	op.end()
 	s.awaitDrained(ctx, op, previous, args.WaitDrained)
 	return result, err
 }
 
-// deploy brings the target up and switches to it. An error with a result means
-// that traffic has moved all the same.
+// deploy brings the target up and switches to it, and ends the operation. An
+// error with a result means that traffic has moved all the same.
 func (s *Supervisor) deploy(op *operation, want target, configPath string) (previous *release, result DeployResult, err error) {
+	defer op.end()
 	op.step("plan", "read the configuration")
 	cfg, err := s.reloadConfig(configPath)
 	if err != nil {
@@ -58,8 +58,9 @@ func (s *Supervisor) deploy(op *operation, want target, configPath string) (prev
 	return previous, s.deployResult(next), err
 }
 
-// bringUp takes the release from nothing to active. When a step fails, the
-// steps before it are undone and the old release has noticed nothing.
+// bringUp takes the release from nothing to active. When a step fails, or a
+// defect ends it, the steps before it are undone and the old release has noticed
+// nothing.
 func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ *release, err error) {
 	next, err := s.plan(cfg, want)
 	if err != nil {
@@ -69,8 +70,9 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ 
 	defer s.setStarting(nil)
 
 	var undo undoList
+	switched := false
 	defer func() {
-		if err != nil {
+		if !switched {
 			op.step("undo", "stop what was started")
 			undo.run()
 		}
@@ -88,7 +90,11 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ 
 	if err := next.checkCompanions(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", next.name(), err)
 	}
-	return next, s.activate(op, next)
+	if err := s.activate(op, next); err != nil {
+		return nil, err
+	}
+	switched = true
+	return next, nil
 }
 
 // setStarting names the release that is being brought up, for `logs`.
@@ -133,9 +139,15 @@ func (s *Supervisor) retireReplaced(previous *release, cfg *config.Config) {
 	s.retireLocked(previous, cfg)
 }
 
+// errDefect stands for the failure of a deploy that a defect of ours has ended.
+var errDefect = errors.New("internal error")
+
 // discard stops everything a failed deploy has started of its release, and
 // tells how its processes fared.
 func (s *Supervisor) discard(r *release, cause error) {
+	if cause == nil {
+		cause = errDefect
+	}
 	s.noteStartupFailure(r, cause, "before cleanup")
 	if err := stopInOrder(s.life, r.processes); err != nil {
 		s.Note("release drain failed", map[string]any{"error": err.Error(), "releaseId": r.id, "generation": r.generation})

@@ -31,6 +31,7 @@ type behaviour struct {
 	stopErr  error
 	stubborn bool // ends only when killed
 	owner    runner.Listener
+	defect   bool // Listens panics
 }
 
 func newFakeRunner() *fakeRunner { return &fakeRunner{behave: map[string]behaviour{}} }
@@ -237,7 +238,11 @@ func (p *fakeProcess) Output(uint64) runner.Output {
 }
 
 func (p *fakeProcess) Listens(netip.AddrPort) (runner.Listener, error) {
-	return p.f.behaviourOf(p.Spec()).owner, nil
+	b := p.f.behaviourOf(p.Spec())
+	if b.defect {
+		panic("a defect")
+	}
+	return b.owner, nil
 }
 
 var errNoShell = errors.New("no shell")

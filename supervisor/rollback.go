@@ -15,12 +15,13 @@ func (s *Supervisor) Rollback(ctx context.Context, args RollbackArgs, progress f
 		return DeployResult{}, err
 	}
 	previous, result, err := s.rollback(op, args)
-	op.end()
 	s.awaitDrained(ctx, op, previous, args.WaitDrained)
 	return result, err
 }
 
+// rollback finds the release to go back to, deploys it, and ends the operation.
 func (s *Supervisor) rollback(op *operation, args RollbackArgs) (*release, DeployResult, error) {
+	defer op.end()
 	want, err := s.rollbackTarget(args.ReleaseID)
 	if err == nil {
 		err = checkDirectory(want.path)

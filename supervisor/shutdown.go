@@ -16,6 +16,9 @@ var (
 	errShutdownBound = errors.New("the time for the shutdown is over")
 )
 
+// lastMoment is longer than the wait for a process that was killed.
+const lastMoment = 10 * time.Second
+
 // shutdown is the end of the daemon: once, whoever asks first.
 type shutdown struct {
 	begun atomic.Bool
@@ -87,10 +90,20 @@ func (s *Supervisor) isClosing() bool {
 }
 
 // await waits for the end of the operation, and of its undoing when it was
-// cancelled.
+// cancelled. Once the shutdown has no more time, everything it may wait for is
+// being killed; then it has a last moment.
 func (op *operation) await() {
-	if op != nil {
-		<-op.ended
+	if op == nil {
+		return
+	}
+	select {
+	case <-op.ended:
+		return
+	case <-op.s.life.Done():
+	}
+	select {
+	case <-op.ended:
+	case <-time.After(lastMoment):
 	}
 }
 

@@ -16,7 +16,6 @@ func (s *Supervisor) Stop(ctx context.Context, args StopArgs, progress func(any)
 		return StatusResult{}, err
 	}
 	r, err := s.stopRelease(op, args)
-	op.end()
 	if err != nil {
 		return StatusResult{}, err
 	}
@@ -26,8 +25,10 @@ func (s *Supervisor) Stop(ctx context.Context, args StopArgs, progress func(any)
 }
 
 // stopRelease takes the traffic from the release and begins its end, which goes
-// on in the background. One that is draining is stopped without further wait.
+// on in the background, while the operation is over. One that is draining is
+// stopped without further wait.
 func (s *Supervisor) stopRelease(op *operation, args StopArgs) (*release, error) {
+	defer op.end()
 	if err := op.commit(); err != nil {
 		return nil, err
 	}
