@@ -43,28 +43,27 @@ func (s *Supervisor) deploy(op *operation, want target, configPath string) (prev
 	}
 	op.note("deploy starting", map[string]any{"releaseId": want.id, "releasePath": want.path, "revision": want.revision})
 
-	next, err := s.bringUp(op, cfg, want)
+	next, previous, err := s.bringUp(op, cfg, want)
 	if err != nil {
 		op.note("deploy failed", map[string]any{"error": err.Error(), "releaseId": want.id})
 		return nil, result, err
 	}
 	// The commit was made. From here on nothing is undone: what goes wrong is
 	// reported, and the previous release is drained whatever happens.
-	previous = next.replaces
 	defer s.retireReplaced(previous, cfg)
 
 	s.refreshServices(next)
 	err = s.replaceSingletons(op, next)
-	return previous, s.deployResult(next), err
+	return previous, deployResult(next, previous), err
 }
 
 // bringUp takes the release from nothing to active. When a step fails, or a
 // defect ends it, the steps before it are undone and the old release has noticed
 // nothing.
-func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ *release, err error) {
+func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_, previous *release, err error) {
 	next, err := s.plan(cfg, want)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.setStarting(next)
 	defer s.setStarting(nil)
@@ -77,24 +76,24 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_ 
 			undo.run()
 		}
 	}()
-	if err := s.startServices(op, next, &undo); err != nil {
-		return nil, err
+	if err = s.startServices(op, next, &undo); err != nil {
+		return nil, nil, err
 	}
 	undo.add(func() { s.discard(next, err) })
 	if err := next.start(op); err != nil {
-		return nil, fmt.Errorf("start %s: %w", next.name(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", next.name(), err)
 	}
 	if err := s.awaitHealthy(op, next); err != nil {
-		return nil, fmt.Errorf("start %s: %w", next.name(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", next.name(), err)
 	}
 	if err := next.checkCompanions(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", next.name(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", next.name(), err)
 	}
-	if err := s.activate(op, next); err != nil {
-		return nil, err
+	if previous, err = s.activate(op, next); err != nil {
+		return nil, nil, err
 	}
 	switched = true
-	return next, nil
+	return next, previous, nil
 }
 
 // setStarting names the release that is being brought up, for `logs`.
@@ -106,13 +105,13 @@ func (s *Supervisor) setStarting(r *release) {
 
 // activate is the commit: from its one critical section on, new requests go to
 // next, and status, configuration and list say so.
-func (s *Supervisor) activate(op *operation, next *release) error {
+func (s *Supervisor) activate(op *operation, next *release) (previous *release, err error) {
 	s.mu.Lock()
 	if err := op.commitLocked(); err != nil {
 		s.mu.Unlock()
-		return err
+		return nil, err
 	}
-	next.replaces = s.active
+	previous = s.active
 	next.becomeLocked(active)
 	s.generations[next.id] = next.generation
 	s.active, s.config = next, next.config
@@ -123,10 +122,10 @@ func (s *Supervisor) activate(op *operation, next *release) error {
 
 	op.step("switch", "new requests go to %s", next.name())
 	op.note("traffic switched", map[string]any{
-		"releaseId": next.id, "generation": next.generation, "previousReleaseId": next.replaces.idOrNil(),
+		"releaseId": next.id, "generation": next.generation, "previousReleaseId": previous.idOrNil(),
 	})
 	s.background.Go(func() { s.holdWhileDown(next) })
-	return nil
+	return previous, nil
 }
 
 // retireReplaced begins the drain of the release that was replaced, if any.
@@ -194,9 +193,9 @@ func (r *release) warnings() []Warning {
 	return warnings
 }
 
-func (s *Supervisor) deployResult(next *release) DeployResult {
+func deployResult(next, previous *release) DeployResult {
 	return DeployResult{
-		ActiveReleaseID: next.id, PreviousReleaseID: next.replaces.idOrNil(),
+		ActiveReleaseID: next.id, PreviousReleaseID: previous.idOrNil(),
 		Generation: next.generation, Warnings: append(next.ownerWarnings, next.warnings()...),
 	}
 }

@@ -47,7 +47,6 @@ type release struct {
 	// What the release asks of the daemon's own processes once it is active.
 	services, singletons []config.Spec
 
-	replaces      *release  // the one that was active before; set at the commit
 	proven        time.Time // start of the web process's instance that passed the health gate
 	ownerWarnings []Warning // what the health gate could not make sure of
 
@@ -69,12 +68,15 @@ type release struct {
 // name is how the release is called in errors.
 func (r *release) name() string { return "release " + r.id }
 
-// idOrNil is the id as answers and events give it: null when there is none.
+// idOrNil is the id as answers and events give it: null when there is none. It
+// is a copy: a pointer into the release would keep all of it for as long as the
+// event is kept.
 func (r *release) idOrNil() *string {
 	if r == nil {
 		return nil
 	}
-	return &r.id
+	id := r.id
+	return &id
 }
 
 // becomeLocked moves the release to its next state and stamps the time.
