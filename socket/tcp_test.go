@@ -27,7 +27,11 @@ func dials(addr string) bool {
 }
 
 func TestListenTCPServesEveryFormOfAddress(t *testing.T) {
-	for _, addr := range []string{"127.0.0.1:0", "localhost:0", "0.0.0.0:0", "[::]:0", "[::1]:0", ":0"} {
+	addrs := []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0", "[::1]:0", ":0"}
+	if _, err := net.LookupHost("localhost"); err == nil { // a bare chroot has no names at all
+		addrs = append(addrs, "localhost:0")
+	}
+	for _, addr := range addrs {
 		l := listenTCP(t, addr)
 		if !dials(l.Addr().String()) {
 			t.Errorf("%s: nobody answers on %s", addr, l.Addr())
