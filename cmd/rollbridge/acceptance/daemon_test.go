@@ -244,3 +244,26 @@ func TestShutdownDuringDeployUndoesIt(t *testing.T) {
 		t.Errorf("left running: %v", left)
 	}
 }
+
+func TestTenThousandIdleConnectionsHurtNobody(t *testing.T) {
+	h := start(t, basicConfig)
+	h.deploy("v1")
+	addr := h.addr()
+	for range 10_000 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	h.deploy("v2")
+	if code, body := h.get("/release"); code != 200 || body != "v2" {
+		t.Errorf("%d %s", code, body)
+	}
+	h.awaitState("v1", "stopped")
+	begun := time.Now()
+	h.must("shutdown")
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("the shutdown took %s", took)
+	}
+}
