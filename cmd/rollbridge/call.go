@@ -183,3 +183,19 @@ func (e *env) printJSON(raw json.RawMessage) error {
 	_, err := e.Stdout.Write(b.Bytes())
 	return err
 }
+
+// order has the daemon run a command, shows the steps meanwhile, and prints the
+// answer: as it came, or for people with write.
+func order[R any](ctx context.Context, e *env, t target, o format, command string, args any, write func(R) error) error {
+	r, err := t.reach(e, o)
+	if err != nil {
+		return err
+	}
+	p := e.newProgress(false)
+	result, raw, err := call[R](ctx, r, command, args, p.handler())
+	p.finish()
+	if err != nil {
+		return err
+	}
+	return e.print(o, raw, func() error { return write(result) })
+}

@@ -31,17 +31,7 @@ with both, those that match both. The web process is replaced by a deploy.`,
 			o.flags(f)
 		},
 		run: func(ctx context.Context, e *env, _ []string) error {
-			r, err := t.reach(e, o)
-			if err != nil {
-				return err
-			}
-			p := e.newProgress(false)
-			result, raw, err := call[supervisor.RestartResult](ctx, r, "restart", args, p.handler())
-			p.finish()
-			if err != nil {
-				return err
-			}
-			return e.print(o, raw, func() error { return writeRestarted(e.Stdout, result) })
+			return order(ctx, e, t, o, "restart", args, func(r supervisor.RestartResult) error { return writeRestarted(e.Stdout, r) })
 		},
 	}
 }

@@ -25,17 +25,7 @@ first. The answer comes when it is done, within shutdownTimeoutMs.`,
 			o.flags(f)
 		},
 		run: func(ctx context.Context, e *env, _ []string) error {
-			r, err := t.reach(e, o)
-			if err != nil {
-				return err
-			}
-			p := e.newProgress(false)
-			_, raw, err := call[supervisor.Message](ctx, r, "shutdown", struct{}{}, p.handler())
-			p.finish()
-			if err != nil {
-				return err
-			}
-			return e.print(o, raw, func() error {
+			return order(ctx, e, t, o, "shutdown", struct{}{}, func(supervisor.Message) error {
 				_, err := fmt.Fprintln(e.Stdout, "The daemon and everything it ran have stopped.")
 				return err
 			})

@@ -28,17 +28,7 @@ Without an active release the proxy answers 503.`,
 			o.flags(f)
 		},
 		run: func(ctx context.Context, e *env, _ []string) error {
-			r, err := t.reach(e, o)
-			if err != nil {
-				return err
-			}
-			p := e.newProgress(false)
-			st, raw, err := call[supervisor.StatusResult](ctx, r, "stop", args, p.handler())
-			p.finish()
-			if err != nil {
-				return err
-			}
-			return e.print(o, raw, func() error { return e.writeStatus(st) })
+			return order(ctx, e, t, o, "stop", args, e.writeStatus)
 		},
 	}
 }
