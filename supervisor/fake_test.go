@@ -50,6 +50,9 @@ func (f *fakeRunner) Adopt(context.Context, runner.Ref, config.Spec, func(runner
 	return nil, runner.ErrGone
 }
 
+func (f *fakeRunner) Left(context.Context) ([]runner.Left, error) { return nil, nil }
+func (f *fakeRunner) Discard(context.Context, runner.Left) error  { return runner.ErrGone }
+
 // on says how an instance behaves, of one release when written "web@v2".
 func (f *fakeRunner) on(key string, b behaviour) {
 	f.mu.Lock()

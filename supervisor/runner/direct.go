@@ -46,3 +46,9 @@ func (d *Direct) New(spec config.Spec, observe func(Event)) Process {
 func (d *Direct) Adopt(context.Context, Ref, config.Spec, func(Event)) (Process, error) {
 	return nil, ErrGone
 }
+
+// Left is nothing: see Adopt.
+func (d *Direct) Left(context.Context) ([]Left, error) { return nil, nil }
+
+// Discard has nothing to discard.
+func (d *Direct) Discard(context.Context, Left) error { return ErrGone }

@@ -38,6 +38,21 @@ type Runner interface {
 	// returns. The answer is ErrGone when nothing is left of it; any other error
 	// leaves it as it is.
 	Adopt(ctx context.Context, ref Ref, spec config.Spec, observe func(Event)) (Process, error)
+	// Left is what earlier daemons of this application started and what is still
+	// there, adopted or not: running, waiting or given up. A runner whose
+	// processes end with the daemon has nothing.
+	Left(ctx context.Context) ([]Left, error)
+	// Discard ends what Left listed, by its own stop settings. It is not for
+	// strangers.
+	Discard(ctx context.Context, left Left) error
+}
+
+// Left is a process, or a unit, that an earlier daemon left behind.
+type Left struct {
+	Ref      Ref
+	Spec     config.Spec // what it was started from; zero for a stranger
+	Unit     string      // its name, for people
+	Stranger bool        // no definition of ours belongs to it: it is to be left alone
 }
 
 // A Process is one rendered definition kept running, with all descendants of
@@ -84,6 +99,7 @@ type Process interface {
 // Ref names one running process, never another one by chance. It holds neither
 // command nor environment.
 type Ref struct {
+	ID         string `json:"id,omitempty"` // of its definition; the same over all instances
 	Unit       string `json:"unit,omitempty"`
 	Invocation string `json:"invocation,omitempty"`
 	PID        int    `json:"pid,omitempty"`
