@@ -164,19 +164,22 @@ func (t *task) launchNext(l *life, spec config.Spec, reason Reason) (instance, e
 	}
 	t.output.resize(spec.OutputLines)
 	return t.launch(spec, func(ref Ref) error {
-		return t.note(l, spec, gate.Record{
-			Kind: gate.Started, PID: ref.PID, StartTime: ref.StartTime, Unit: ref.Unit, Reason: string(reason),
+		return t.note(l, spec, gate.Started, func(r *gate.Record) {
+			r.PID, r.StartTime, r.Unit, r.Reason = ref.PID, ref.StartTime, ref.Unit, string(reason)
+			r.Code, r.Signal, r.Unseen, r.Ran, r.Error = 0, 0, false, 0, ""
 		})
 	})
 }
 
-// note writes a record with what a later daemon has to know besides.
-func (t *task) note(l *life, spec config.Spec, r gate.Record) error {
+// note writes a record, with all that a later daemon has to know.
+func (t *task) note(l *life, spec config.Spec, kind gate.Kind, edit func(*gate.Record)) error {
 	t.mu.Lock()
+	r := t.newest.Next(kind)
 	r.Release, r.Generation = spec.Release, spec.Generation
-	r.Restarts, r.MemoryRestarts = t.status.Restarts, t.status.MemoryRestarts
+	r.Restarts, r.MemoryRestarts, r.History = t.status.Restarts, t.status.MemoryRestarts, l.history
+	edit(&r)
+	t.newest = r
 	t.mu.Unlock()
-	r.History = l.history
 	return t.book.append(r)
 }
 
@@ -206,7 +209,7 @@ func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) 
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, spec, gate.Record{Kind: gate.Failed, Error: err.Error(), Reason: string(reason)})
+	_ = t.note(l, spec, gate.Failed, func(r *gate.Record) { r.Error, r.Reason = err.Error(), string(reason) })
 	if reason == Crash {
 		t.tell(spec, "process restart failed", map[string]any{"error": err.Error()})
 	}
@@ -227,8 +230,8 @@ func (t *task) tellExit(l *life, r *run) {
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, r.spec, gate.Record{
-		Kind: gate.Exited, PID: r.PID(), Code: exit.Code, Signal: int(exit.Signal), Unseen: exit.Unknown,
+	_ = t.note(l, r.spec, gate.Exited, func(r *gate.Record) {
+		r.Code, r.Signal, r.Unseen = exit.Code, int(exit.Signal), exit.Unknown
 	})
 	t.tell(r.spec, "process exited", exitData(exit))
 }
@@ -257,12 +260,12 @@ func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	l.history = next
 	if decision.GiveUp {
 		t.publish(func(s *Status) { s.GaveUp, s.RetryAt = true, time.Time{} })
-		_ = t.note(l, o.spec, gate.Record{Kind: gate.GaveUp})
+		_ = t.note(l, o.spec, gate.GaveUp, func(*gate.Record) {})
 		t.tell(o.spec, "restart limit reached", limitData(policy))
 		return time.Time{}, false
 	}
 	due = time.Now().Add(decision.Delay)
-	_ = t.note(l, o.spec, gate.Record{Kind: gate.Waiting, Until: due})
+	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until = due })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {
