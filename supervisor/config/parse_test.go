@@ -290,6 +290,7 @@ func TestDefaults(t *testing.T) {
 			defaultProcess("job", "./job", Companion, nil),
 		},
 	}
+	c.Source = nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -340,7 +341,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if want := (Control{"/srv/x/run/c.sock", &mode, "me", "33"}); !c.Control.equal(want) {
 		t.Errorf("%+v", c.Control)
 	}
-	c.Proxy, c.Control, c.Processes = Proxy{}, Control{}, nil
+	c.Source, c.Proxy, c.Control, c.Processes = nil, Proxy{}, Control{}, nil
 	want := &Config{File: "/srv/x/full.yaml", Application: "all", User: "app", Group: "root", ReleaseRetention: Retention{1, 2 * time.Millisecond},
 		StatePath: "/srv/x/state.json", ShutdownTimeout: time.Millisecond, RestartGrace: 2 * time.Millisecond, ResumeTimeout: 3 * time.Millisecond,
 		LegacyTakeover: &LegacyTakeover{[]string{"s"}, []LegacyProcess{{"n", []string{"a"}}, {"legacy process 2", []string{"b"}}}, 4 * time.Millisecond}}
