@@ -2,7 +2,10 @@
 // as the text of a unit file. It does no I/O.
 package unitgen
 
-import "rollbridge/supervisor/config"
+import (
+	"time"
+	"rollbridge/supervisor/config"
+)
 
 // Host is what a unit depends on besides the process's definition.
 type Host struct {
@@ -42,3 +45,5 @@ func (u Unit) Text() string { panic("not yet") }
 func ServiceName(spec config.Spec) string      { panic("not yet") }
 func ScopeName(spec config.Spec, n int) string { panic("not yet") }
 func SliceName(application string) string      { panic("not yet") }
+func Pattern(app string) string { panic("") }
+func RestartDelay(s config.Spec) time.Duration { panic("") }
