@@ -47,6 +47,7 @@ const Unlimited = -1
 // A Config is never changed after Parse; a reload makes a new one.
 type Config struct {
 	File        string // absolute path of the file it came from
+	Source      []byte // what stands in it
 	Application string
 	User, Group string    // of processes without their own; "" is the daemon's
 	EnvFiles    []EnvFile // of every process, before its own

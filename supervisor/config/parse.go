@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,6 +32,7 @@ func Parse(file string, src []byte, opt Options) (*Config, Problems) {
 	var c *Config
 	if root, ok := r.document(src); ok {
 		c = r.config(root)
+		c.Source = slices.Clone(src)
 	}
 	if len(r.problems) > 0 {
 		r.problems.sort()

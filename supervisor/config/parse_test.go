@@ -294,6 +294,7 @@ func TestDefaults(t *testing.T) {
 			defaultProcess("job", "./job", Companion, nil),
 		},
 	}
+	c.Source = nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -345,7 +346,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if want := (Control{"/srv/x/run/c.sock", &mode, "me", "33"}); !c.Control.equal(want) {
 		t.Errorf("%+v", c.Control)
 	}
-	c.Proxy, c.Control, c.Processes, c.expected = Proxy{}, Control{}, nil, nil
+	c.Source, c.Proxy, c.Control, c.Processes, c.expected = nil, Proxy{}, Control{}, nil, nil
 	want := &Config{File: "/srv/x/full.yaml", Application: "all", User: "app", Group: "root",
 		EnvFiles: []EnvFile{{Path: "a.env"}, {Path: "/b.env", Optional: true}}, ReleaseRetention: Retention{1, 2 * time.Millisecond},
 		StatePath: "/srv/x/state.json", ShutdownTimeout: time.Millisecond, RestartGrace: 2 * time.Millisecond, ResumeTimeout: 3 * time.Millisecond,
