@@ -72,9 +72,13 @@ func (c *child) fork(spec config.Spec, command string, files []int) error {
 	if err := checkDir(spec.Dir); err != nil {
 		return err
 	}
+	env, err := config.Environment(os.Environ(), spec, credential)
+	if err != nil {
+		return err
+	}
 	attr := &syscall.ProcAttr{
 		Dir: spec.Dir,
-		Env: config.Environment(os.Environ(), spec),
+		Env: env,
 		Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential},
 	}
 	for _, fd := range files {

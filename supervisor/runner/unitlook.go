@@ -202,7 +202,7 @@ func (u *unit) phase(state systemd.UnitState) phase {
 	case p.last.Kind == gate.Waiting:
 		return phase{state: Failed, retryAt: p.last.Until}
 	case strings.HasPrefix(state.SubState, "auto-restart"):
-		return phase{state: Failed, retryAt: ended.Add(unitgen.RestartDelay(u.Spec()))}
+		return phase{state: Failed, retryAt: ended.Add(unitgen.RestartDelay(u.Spec().Restart))}
 	}
 	return phase{state: Failed, retryAt: ended}
 }
