@@ -27,8 +27,8 @@ func (p *Properties) restart(policy config.Restart) {
 	p.add("StartLimitBurst", uint32(min(int64(policy.Max)+1, math.MaxUint32))) // the first start counts too
 }
 
-// RestartDelay is how long systemd waits before a restart by this
-// policy. Its timers have a grid of 250 ms, so short delays are the gate's.
+// RestartDelay is how long systemd waits before a restart. Its timers have a
+// grid of 250 ms, so short delays are the gate's.
 func RestartDelay(policy config.Restart) time.Duration {
 	d := policy.Delay
 	if policy.MaxDelay > 0 {

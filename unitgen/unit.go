@@ -6,14 +6,7 @@
 // daemon-reload, changes the text of a command.
 package unitgen
 
-<<<<<<< HEAD
-import (
-	"time"
-	"rollbridge/supervisor/config"
-)
-=======
 import "math"
->>>>>>> part2
 
 // Host is what a unit depends on besides the process's definition.
 type Host struct {
@@ -65,15 +58,6 @@ type ExitStatuses struct {
 	Signals []int32 `json:"signals"`
 }
 
-<<<<<<< HEAD
-// ServiceName, ScopeName and SliceName are the names of units; no two processes
-// share one, nor do two generations of a release.
-func ServiceName(spec config.Spec) string      { panic("not yet") }
-func ScopeName(spec config.Spec, n int) string { panic("not yet") }
-func SliceName(application string) string      { panic("not yet") }
-func Pattern(app string) string { panic("") }
-func RestartDelay(s config.Spec) time.Duration { panic("") }
-=======
 // add appends a setting.
 func (p *Properties) add(name string, value any) {
 	*p = append(*p, Property{name, value})
@@ -90,4 +74,3 @@ func (p Properties) known(version int) Properties {
 	}
 	return kept
 }
->>>>>>> part2

@@ -105,5 +105,3 @@ type UnitState struct {
 	NRestarts                        uint32
 	Job                              uint32 // 0 for none
 }
-
-func CgroupPath(p string) string { return p }
