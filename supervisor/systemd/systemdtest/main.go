@@ -34,19 +34,32 @@ func Main(m *testing.M) {
 }
 
 // Run runs a test binary in a host of each version with the flags of this one,
-// and prints what it says as if it were the outcome of this one. The environment
-// has this one's ROLLBRIDGE_, CI and Go variables, and those given. The result is
-// the exit code.
+// and prints what it says as if it were the outcome of this one. Inside, the
+// binary's directory is /tests and the sources are /src, where it starts in the
+// same package. Its environment has this one's variables for rollbridge and Go,
+// and those given. The result is the exit code.
 func Run(binary string, env ...string) int {
 	module, dir, err := findModule()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	binds := []string{binary + ":/run-tests", module + ":/src"}
-	argv := append([]string{"env", "--chdir=" + filepath.Join("/src", dir)}, passedEnvironment()...)
-	argv = append(append(argv, env...), "/run-tests")
-	argv = append(argv, passedFlags(os.Args[1:])...)
+	binds := []string{filepath.Dir(binary) + ":/tests", module + ":/src"}
+	argv := testCommand(filepath.Join("/src", dir), binary, env)
+	return runEach(func(version string, out io.Writer) error {
+		return runInHost(version, binds, argv, out)
+	})
+}
+
+// testCommand is the command line for a test binary inside.
+func testCommand(dir, binary string, env []string) []string {
+	argv := append([]string{"env", "--chdir=" + dir}, passedEnvironment()...)
+	argv = append(append(argv, env...), filepath.Join("/tests", filepath.Base(binary)))
+	return append(argv, passedFlags(os.Args[1:])...)
+}
+
+// runEach runs tests on each version at once and sums up as a test binary.
+func runEach(run func(version string, out io.Writer) error) int {
 	var running sync.WaitGroup
 	outs, errs := make([]bytes.Buffer, len(Versions)), make([]error, len(Versions))
 	for i, version := range Versions {
@@ -54,7 +67,7 @@ func Run(binary string, env ...string) int {
 		if i == 0 {
 			out = os.Stdout // the others' output follows, so that none is torn
 		}
-		running.Go(func() { errs[i] = runTests(version, binds, argv, out) })
+		running.Go(func() { errs[i] = relabelled(version, out, run) })
 	}
 	running.Wait()
 	for i := range outs {
@@ -69,7 +82,8 @@ func verdict(err error) int {
 	case err == nil:
 		fmt.Println("PASS")
 		return 0
-	case mayRefuse(err):
+	case Excusable(err):
+		// The warning makes `go test` show that nothing was tested.
 		fmt.Printf("NOT TESTED: %v\ntesting: warning: no tests to run\nPASS\n", err)
 		return 0
 	default:
@@ -78,21 +92,16 @@ func verdict(err error) int {
 	}
 }
 
-// runTests runs a test binary in a scope of a new host: unlike a transient
-// service a scope does not need the bus that a test may restart.
-func runTests(version string, binds, argv []string, out io.Writer) error {
+// runInHost runs a command in a scope of a new host: unlike a transient service
+// a scope does not need the bus, which a test may restart.
+func runInHost(version string, binds, argv []string, out io.Writer) error {
 	h, err := Boot(version, binds...)
 	if err != nil {
 		return err
 	}
-	lines, w := io.Pipe()
 	cmd := h.Command(context.Background(), append([]string{"systemd-run", "--scope", "--quiet", "--collect", "--"}, argv...)...)
-	cmd.Stdout, cmd.Stderr = w, w
-	var copying sync.WaitGroup
-	copying.Go(func() { relabel(out, lines, version) })
+	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
-	w.Close()
-	copying.Wait()
 	if _, ok := errors.AsType[*exec.ExitError](err); ok {
 		err = fmt.Errorf("the tests on systemd %s failed: %w", version, err)
 	}
@@ -102,6 +111,17 @@ func runTests(version string, binds, argv []string, out io.Writer) error {
 // testLine is a line of a test binary that names a test. The mark in front is
 // there for test2json.
 var testLine = regexp.MustCompile(`^(\x16?\s*(?:=== (?:RUN|PAUSE|CONT|NAME) +|--- (?:PASS|FAIL|SKIP|BENCH): ))(\S)`)
+
+// relabelled runs tests and relabels what they say.
+func relabelled(version string, out io.Writer, run func(version string, out io.Writer) error) error {
+	lines, w := io.Pipe()
+	var copying sync.WaitGroup
+	copying.Go(func() { relabel(out, lines, version) })
+	err := run(version, w)
+	w.Close()
+	copying.Wait()
+	return err
+}
 
 // relabel copies the output of a test binary with the version in front of the
 // names of tests, and without its verdict.

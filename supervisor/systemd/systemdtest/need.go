@@ -32,9 +32,9 @@ func need(programs ...string) error {
 	return nil
 }
 
-// mayRefuse is whether tests may be skipped for that error: this machine lacks
-// something, and is not there to test.
-func mayRefuse(err error) bool {
+// Excusable is whether tests may be skipped for that error: this machine lacks
+// something, and does not promise to test everything, as CI does.
+func Excusable(err error) bool {
 	_, lacks := errors.AsType[*needError](err)
 	return lacks && os.Getenv("CI") != "true"
 }
