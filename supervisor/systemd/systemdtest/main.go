@@ -1,7 +1,6 @@
 package systemdtest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -23,7 +20,7 @@ import (
 // the version in front. Inside it runs the tests.
 func Main(m *testing.M) {
 	flag.Parse()
-	if Inside() || flag.Lookup("test.list").Value.String() != "" {
+	if Inside() || listing() {
 		os.Exit(m.Run())
 	}
 	self, err := os.Executable()
@@ -33,12 +30,18 @@ func Main(m *testing.M) {
 	os.Exit(Run(self))
 }
 
+// listing is whether this test binary is only asked for the names of its tests.
+func listing() bool { return flag.Lookup("test.list").Value.String() != "" }
+
 // Run runs a test binary in a host of each version with the flags of this one,
 // and prints what it says as if it were the outcome of this one. Inside, the
 // binary's directory is /tests and the sources are /src, where it starts in the
 // same package. Its environment has this one's variables for rollbridge and Go,
 // and those given. The result is the exit code.
 func Run(binary string, env ...string) int {
+	if listing() {
+		return 0
+	}
 	module, dir, err := findModule()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -106,77 +109,4 @@ func runInHost(version string, binds, argv []string, out io.Writer) error {
 		err = fmt.Errorf("the tests on systemd %s failed: %w", version, err)
 	}
 	return errors.Join(err, h.Stop())
-}
-
-// testLine is a line of a test binary that names a test. The mark in front is
-// there for test2json.
-var testLine = regexp.MustCompile(`^(\x16?\s*(?:=== (?:RUN|PAUSE|CONT|NAME) +|--- (?:PASS|FAIL|SKIP|BENCH): ))(\S)`)
-
-// relabelled runs tests and relabels what they say.
-func relabelled(version string, out io.Writer, run func(version string, out io.Writer) error) error {
-	lines, w := io.Pipe()
-	var copying sync.WaitGroup
-	copying.Go(func() { relabel(out, lines, version) })
-	err := run(version, w)
-	w.Close()
-	copying.Wait()
-	return err
-}
-
-// relabel copies the output of a test binary with the version in front of the
-// names of tests, and without its verdict.
-func relabel(out io.Writer, in io.Reader, version string) {
-	for lines := bufio.NewReader(in); ; {
-		line, err := lines.ReadString('\n')
-		if bare := strings.Trim(line, "\x16\n"); bare != "PASS" && bare != "FAIL" {
-			io.WriteString(out, testLine.ReplaceAllString(line, "${1}"+version+"/${2}"))
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// passedFlags leaves away the flags that name files outside.
-func passedFlags(args []string) []string {
-	var passed []string
-	for _, arg := range args {
-		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		switch name {
-		case "test.testlogfile", "test.outputdir", "test.gocoverdir", "test.coverprofile", "test.fuzzcachedir",
-			"test.cpuprofile", "test.memprofile", "test.blockprofile", "test.mutexprofile", "test.trace":
-		default:
-			passed = append(passed, arg)
-		}
-	}
-	return passed
-}
-
-func passedEnvironment() []string {
-	var env []string
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		switch {
-		case strings.HasPrefix(name, "ROLLBRIDGE_"), name == "CI", name == "GODEBUG", name == "GORACE", name == "GOTRACEBACK":
-			env = append(env, pair)
-		}
-	}
-	return env
-}
-
-// findModule is the directory of go.mod, and the working directory below it.
-func findModule() (module, dir string, err error) {
-	wd, err := os.Getwd()
-	if err != nil {
-		return "", "", err
-	}
-	for module = wd; ; module = filepath.Dir(module) {
-		if _, err := os.Stat(filepath.Join(module, "go.mod")); err == nil {
-			dir, err = filepath.Rel(module, wd)
-			return module, dir, err
-		}
-		if module == "/" {
-			return "", "", fmt.Errorf("run tests inside: no go.mod above %s", wd)
-		}
-	}
 }

@@ -11,8 +11,11 @@ var debs = map[string]string{
 	"systemd-nspawn":     "systemd-container",
 	"mmdebstrap":         "mmdebstrap",
 	"qemu-system-x86_64": "qemu-system-x86",
-	"mke2fs":             "e2fsprogs",
+	mke2fs:               "e2fsprogs",
 }
+
+// mke2fs is not always in root's PATH.
+const mke2fs = "/sbin/mke2fs"
 
 // A needError says what this machine lacks to run hosts, and how to get it.
 type needError struct{ lacks, fix string }

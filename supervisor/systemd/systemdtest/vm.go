@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,12 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
-
-// vmVariable asks for emulated machines, which are slow.
-const vmVariable = "ROLLBRIDGE_TEST_VM"
 
 // vmTimeout is how long an emulated machine may run. To boot takes 15 to 40
 // seconds without hardware support.
@@ -51,7 +46,7 @@ func RunVM(ctx context.Context, version, dir string, out io.Writer) (code int, e
 }
 
 func runVM(ctx context.Context, version, dir string, out io.Writer) (int, error) {
-	if err := need("qemu-system-x86_64", "mke2fs"); err != nil {
+	if err := need("qemu-system-x86_64", mke2fs); err != nil {
 		return 0, err
 	}
 	root, err := Root(version)
@@ -102,7 +97,7 @@ func runVM(ctx context.Context, version, dir string, out io.Writer) (int, error)
 
 // buildImage makes a disk of a root.
 func buildImage(root, image string) error {
-	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-d", root, image, "1000M").CombinedOutput(); err != nil {
+	if out, err := exec.Command(mke2fs, "-q", "-t", "ext4", "-d", root, image, "1000M").CombinedOutput(); err != nil {
 		return fmt.Errorf("mke2fs: %w: %s", err, out)
 	}
 	return nil
@@ -126,53 +121,4 @@ func oneOf(root, pattern string) (string, error) {
 		return "", fmt.Errorf("%s: %d files %s, not one", root, len(found), pattern)
 	}
 	return found[0], nil
-}
-
-// MainVM is like Main, with emulated machines instead of containers and without
-// the sources. Without ROLLBRIDGE_TEST_VM it does nothing.
-func MainVM(m *testing.M) {
-	flag.Parse()
-	if Inside() || flag.Lookup("test.list").Value.String() != "" {
-		os.Exit(m.Run())
-	}
-	if os.Getenv(vmVariable) == "" {
-		fmt.Printf("NOT TESTED: emulated machines are slow: make test-vm\ntesting: warning: no tests to run\nPASS\n")
-		os.Exit(0)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	os.Exit(runEach(func(version string, out io.Writer) error { return runInVM(version, self, out) }))
-}
-
-func runInVM(version, binary string, out io.Writer) error {
-	job, err := os.MkdirTemp("", "rollbridge-job-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(job)
-	text, err := os.ReadFile(binary)
-	if err != nil {
-		return err
-	}
-	run := "exec " + quote(testCommand("/tests", binary, []string{"HOME=/root", insideVariable + "=" + version}))
-	if err := errors.Join(os.WriteFile(filepath.Join(job, filepath.Base(binary)), text, 0o755),
-		os.WriteFile(filepath.Join(job, "run.sh"), []byte(run), 0o755)); err != nil {
-		return err
-	}
-	code, err := RunVM(context.Background(), version, job, out)
-	if err == nil && code != 0 {
-		err = fmt.Errorf("the tests on systemd %s failed: exit code %d", version, code)
-	}
-	return err
-}
-
-// quote writes a command line for the shell.
-func quote(argv []string) string {
-	words := make([]string, len(argv))
-	for i, word := range argv {
-		words[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return strings.Join(words, " ")
 }

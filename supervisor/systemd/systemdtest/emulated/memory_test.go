@@ -1,6 +1,3 @@
-// Package emulated holds what can be tested only on a machine with a kernel of
-// its own: containers have no memory controller where the outer machine keeps it
-// in cgroups of version 1.
 package emulated
 
 import (
