@@ -36,7 +36,7 @@ func (d *Direct) Kind() string { return "direct" }
 func (d *Direct) New(spec config.Spec, observe func(Event)) Process {
 	output := newRing(spec.OutputLines)
 	tag := rand.Uint64() >> 1
-	return newTask(spec, observe, output, func(spec config.Spec) (instance, error) {
+	return newTask(spec, observe, output, func(spec config.Spec, _ func(Ref) error) (instance, error) {
 		return startChild(d.reaper, tag, spec, output)
 	})
 }
