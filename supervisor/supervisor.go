@@ -18,8 +18,8 @@ import (
 	"rollbridge/supervisor/runner"
 )
 
-// Options are what a Supervisor works with. LookupEnv and Probe may be left
-// out; the rest must be given.
+// Options are what a Supervisor works with. Archive, LookupEnv and Probe may be
+// left out; the rest must be given.
 type Options struct {
 	Config    *config.Config
 	Load      func() (*config.Config, error) // reads Config's file again
@@ -28,6 +28,7 @@ type Options struct {
 	ProxyAddr net.Addr // where Proxy listens
 	Log       *slog.Logger
 	Runtime   DaemonRuntime
+	Archive   Archive // where Log and the output of processes end up, if they can be read there
 
 	LookupEnv func(string) (string, bool)                 // of templates; os.LookupEnv
 	Probe     func(ctx context.Context, url string) error // one health check; over HTTP
