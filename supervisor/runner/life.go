@@ -162,7 +162,7 @@ func (t *task) launchNext(l *life, spec config.Spec, reason Reason) (instance, e
 		}
 		t.release(last)
 	}
-	t.output.resize(spec.OutputLines)
+	t.output.begins(spec)
 	return t.launch(spec, func(ref Ref) error {
 		return t.note(l, spec, gate.Started, func(r *gate.Record) {
 			r.PID, r.StartTime, r.Unit, r.Reason = ref.PID, ref.StartTime, ref.Unit, string(reason)

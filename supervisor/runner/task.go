@@ -38,7 +38,7 @@ type task struct {
 	launch  launcher
 	book    logbook
 	observe func(Event)
-	output  *ring
+	output  output
 	clock   func() time.Duration // of the restart history; never jumps
 	retired chan struct{}
 
@@ -54,7 +54,7 @@ type task struct {
 	changed chan struct{}
 }
 
-func newTask(spec config.Spec, observe func(Event), output *ring, launch launcher) *task {
+func newTask(spec config.Spec, observe func(Event), output output, launch launcher) *task {
 	born := time.Now()
 	return &task{
 		launch:  launch,
@@ -206,8 +206,10 @@ func (t *task) Watch() (Status, <-chan struct{}) {
 	return t.status, t.changed
 }
 
-// Output is the kept lines from number after on.
-func (t *task) Output(after uint64) Output { return t.output.since(after) }
+// Tail is the newest lines of output.
+func (t *task) Tail(ctx context.Context, w Window) ([]Line, error) { return t.output.tail(ctx, w) }
+
+func (t *task) written() output { return t.output }
 
 // Listens looks the address up among the sockets of what runs now.
 func (t *task) Listens(addr netip.AddrPort) (Listener, error) { return listener(addr, t.members) }
