@@ -29,6 +29,7 @@ func (s *Systemd) adoptScoped(ctx context.Context, def gate.Definition, records 
 	}
 	p := s.newScoped(def, observe)
 	p.file.written = true
+	p.output.begins(told.spec(def.Spec))
 	if def.Want == gate.Drain {
 		close(p.retired)
 	}

@@ -61,9 +61,13 @@ func hookIn(ctx context.Context, group cgroup, spec config.Spec, mainPID int, co
 	if err := gate.CheckDir(spec.Dir); err != nil {
 		return Exit{}, err
 	}
+	env, err := config.Environment(os.Environ(), spec, credential)
+	if err != nil {
+		return Exit{}, err
+	}
 	hook := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	hook.Dir = spec.Dir
-	hook.Env = append(config.Environment(os.Environ(), spec), "ROLLBRIDGE_PID="+strconv.Itoa(mainPID))
+	hook.Env = append(env, "ROLLBRIDGE_PID="+strconv.Itoa(mainPID))
 	hook.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: credential, UseCgroupFD: true, CgroupFD: int(dir.Fd())}
 	hook.Cancel = func() error { return unix.Kill(-hook.Process.Pid, unix.SIGKILL) }
 	err = hook.Run()

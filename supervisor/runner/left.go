@@ -37,7 +37,7 @@ func (s *Systemd) Left(ctx context.Context) ([]Left, error) {
 			_ = s.gates.Remove(def.ID)
 			continue
 		}
-		found = append(found, Left{Ref: Ref{ID: def.ID, Unit: def.Unit, BootID: bootID()}, Spec: def.Spec, Unit: def.Unit})
+		found = append(found, Left{Ref: Ref{ID: def.ID, Unit: def.Unit, BootID: bootID()}, Spec: def.Spec, Unit: def.Unit, Retired: def.Want != gate.Run})
 	}
 	for name := range loaded {
 		if !ours[name] && !strings.HasSuffix(name, ".slice") {

@@ -47,6 +47,14 @@ func (p *past) pid() int {
 	return p.started.PID
 }
 
+// spec is the definition of what runs, as far as it tells instances apart.
+func (p *past) spec(newest config.Spec) config.Spec {
+	if p.started.Release != "" {
+		newest.Release, newest.Generation = p.started.Release, p.started.Generation
+	}
+	return newest
+}
+
 // unseen notes that what was running has ended, and how.
 func (p *past) unseen(e Exit) {
 	p.exited, p.exit, p.ended = true, e, p.last

@@ -36,7 +36,7 @@ type scoped struct {
 
 func (s *Systemd) newScoped(def gate.Definition, observe func(Event)) *scoped {
 	p := &scoped{r: s, file: newFileBook(s.gates, def)}
-	p.task = newTask(def.Spec, observe, newRing(def.Spec.OutputLines), p.launch)
+	p.task = newTask(def.Spec, observe, newJournalOutput(s.opt.Journal, def.Born, def.Spec), p.launch)
 	p.task.book, p.task.clock = p.file, gate.Boottime
 	return p
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +27,7 @@ type Systemd struct {
 type SystemdOptions struct {
 	Bus         *systemd.Bus
 	Application string
+	Journal     *Journal
 	Gates       gate.Dir // where definitions are kept; gone after a reboot
 	Host        unitgen.Host
 }
@@ -39,10 +41,13 @@ func (s *Systemd) Kind() string { return "systemd" }
 // Close gives nothing back: the bus belongs to whoever made it.
 func (s *Systemd) Close() {}
 
+// Follow reads the journal for all processes at once.
+func (s *Systemd) Follow(tell func(Process, Line)) Follower { return s.opt.Journal.Follow(tell) }
+
 // New prepares a process.
 func (s *Systemd) New(spec config.Spec, observe func(Event)) Process {
 	def := gate.Definition{
-		Version: gate.Version, ID: gate.NewID(), Spec: spec, Daemon: os.Environ(),
+		Version: gate.Version, ID: rand.Text(), Spec: spec, Daemon: os.Environ(),
 		Want: gate.Run, Born: time.Now(),
 	}
 	if spec.Policy == config.Proxied {

@@ -23,7 +23,7 @@ type unit struct {
 	name    string
 	file    *fileBook
 	observe func(Event)
-	output  *ring
+	output  *journalOutput
 
 	changing chan struct{} // a token: held by the one start or stop under way
 
@@ -42,6 +42,7 @@ type unit struct {
 	base    Status                  // counters of the time before the newest definition file
 	serial  int                     // of the newest start token
 	loaded  bool                    // a unit of ours may exist
+	ref     Ref                     // of what runs now
 	status  Status
 	changed chan struct{}
 }
@@ -53,8 +54,8 @@ const unitWait = 60 * time.Second
 func (s *Systemd) newUnit(def gate.Definition, observe func(Event)) *unit {
 	u := &unit{
 		r: s, name: unitgen.ServiceName(def.Spec), file: newFileBook(s.gates, def), observe: observe,
-		output: newRing(def.Spec.OutputLines), changing: make(chan struct{}, 1),
-		spec: def.Spec, status: Status{State: Stopped}, changed: make(chan struct{}),
+		output: newJournalOutput(s.opt.Journal, def.Born, def.Spec), changing: make(chan struct{}, 1),
+		spec: def.Spec, ref: Ref{ID: def.ID, Unit: unitgen.ServiceName(def.Spec)}, status: Status{State: Stopped}, changed: make(chan struct{}),
 	}
 	return u
 }
@@ -230,6 +231,7 @@ func (u *unit) Update(spec config.Spec) error {
 	u.mu.Lock()
 	u.spec = spec
 	u.mu.Unlock()
+	u.output.begins(spec)
 	return u.file.define(spec)
 }
 
@@ -245,13 +247,9 @@ func (u *unit) Spec() config.Spec {
 
 // Ref names the process, also while nothing of it runs.
 func (u *unit) Ref() Ref {
-	u.looking.Lock()
-	defer u.looking.Unlock()
-	ref := Ref{ID: u.file.id(), Unit: u.name}
-	if u.past.runs() {
-		ref.PID, ref.StartTime, ref.Invocation, ref.BootID = u.past.started.PID, u.past.started.StartTime, u.past.started.Invocation, bootID()
-	}
-	return ref
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.ref
 }
 
 // Watch returns the status and the channel that its next change closes.
@@ -261,8 +259,10 @@ func (u *unit) Watch() (Status, <-chan struct{}) {
 	return u.status, u.changed
 }
 
-// Output is the kept lines from number after on.
-func (u *unit) Output(after uint64) Output { return u.output.since(after) }
+// Tail is the newest lines of output over all instances.
+func (u *unit) Tail(ctx context.Context, w Window) ([]Line, error) { return u.output.tail(ctx, w) }
+
+func (u *unit) written() output { return u.output }
 
 // Listens looks the address up among the sockets of the unit's processes.
 func (u *unit) Listens(addr netip.AddrPort) (Listener, error) {
@@ -292,12 +292,12 @@ func (u *unit) publishLocked(change func(*Status)) {
 	u.changed = make(chan struct{})
 }
 
-// tell reports an event of the instance that a record is about.
-func (u *unit) tell(about gate.Record, at time.Time, message string, data map[string]any) {
+// event is something that happened to the instance that a record is about.
+func (u *unit) event(about gate.Record, at time.Time, message string, data map[string]any) Event {
 	spec := u.Spec()
 	if about.Release != "" {
 		spec.Release, spec.Generation = about.Release, about.Generation
 	}
 	data["id"] = spec.Instance
-	u.observe(Event{At: at, Spec: spec, Message: message, Data: data})
+	return Event{At: at, Spec: spec, Message: message, Data: data}
 }

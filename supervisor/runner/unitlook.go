@@ -61,8 +61,27 @@ func (u *unit) look(ctx context.Context) {
 	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return // the next signal, or the next connection, brings us here again
 	}
+	told := u.told
 	u.read()
 	u.settle(state)
+	u.tellNews()
+	if u.told != told {
+		u.keepTold()
+	}
+}
+
+// tellNews reports what has happened, after the status that it led to.
+func (u *unit) tellNews() {
+	news := u.news
+	u.news = nil
+	for _, event := range news {
+		u.observe(event)
+	}
+}
+
+// add notes an event, to be told with the next status.
+func (u *unit) add(about gate.Record, at time.Time, message string, data map[string]any) {
+	u.news = append(u.news, u.event(about, at, message, data))
 }
 
 // read takes the new records in and tells what they say.
@@ -80,31 +99,28 @@ func (u *unit) read() {
 		u.told = r.Seq
 		u.tellRecord(r)
 	}
-	if len(records) > 0 {
-		u.keepTold()
-	}
 }
 
 // lost notes an exit that no one saw: what ran was killed together with the
 // helper that would have kept a record of it.
 func (u *unit) lost() {
 	u.past.unseen(Exit{Unknown: true})
-	u.tell(u.past.started, time.Now(), "process exited", exitData(u.past.exit))
+	u.add(u.past.started, time.Now(), "process exited", exitData(u.past.exit))
 }
 
 // tellRecord turns a record into the event it stands for.
 func (u *unit) tellRecord(r gate.Record) {
 	switch r.Kind {
 	case gate.Started:
-		u.tell(r, r.At, "process started", map[string]any{"pid": r.PID, "reason": r.Reason})
+		u.add(r, r.At, "process started", map[string]any{"pid": r.PID, "reason": r.Reason})
 	case gate.Failed:
 		if r.Reason == string(Crash) {
-			u.tell(r, r.At, "process restart failed", map[string]any{"error": r.Error})
+			u.add(r, r.At, "process restart failed", map[string]any{"error": r.Error})
 		}
 	case gate.Exited:
-		u.tell(u.past.started, r.At, "process exited", exitData(exitOf(r)))
+		u.add(u.past.started, r.At, "process exited", exitData(exitOf(r)))
 	case gate.GaveUp:
-		u.tell(u.past.started, r.At, "restart limit reached", limitData(u.Spec().Restart))
+		u.add(u.past.started, r.At, "restart limit reached", limitData(u.Spec().Restart))
 	}
 }
 
@@ -122,7 +138,7 @@ func (u *unit) settle(state systemd.UnitState) {
 	now := u.phase(state)
 	if now.gaveUp && !u.past.gaveUp {
 		u.past.gaveUp = true // systemd's counter ended it, before the gate had to
-		u.tell(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
+		u.add(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
 	}
 	if last := u.past.last; last.Kind == gate.Started && last.Reason == string(Manual) && last.Seq > u.uncounted {
 		u.uncounted = last.Seq
@@ -133,9 +149,13 @@ func (u *unit) settle(state systemd.UnitState) {
 	if after := u.statusLocked(now); !reflect.DeepEqual(after, u.status) {
 		u.publishLocked(func(s *Status) { *s = after })
 	}
+	u.ref.PID, u.ref.StartTime, u.ref.Invocation, u.ref.BootID = 0, 0, "", ""
+	if started := u.past.started; u.past.runs() {
+		u.ref.PID, u.ref.StartTime, u.ref.Invocation, u.ref.BootID = started.PID, started.StartTime, started.Invocation, bootID()
+	}
 	u.mu.Unlock()
 	if byHand {
-		u.tell(u.past.started, time.Now(), "process stopped by hand", map[string]any{"unit": u.name})
+		u.add(u.past.started, time.Now(), "process stopped by hand", map[string]any{"unit": u.name})
 	}
 }
 
@@ -151,7 +171,7 @@ func (u *unit) missed(state systemd.UnitState) {
 	}
 	u.past.unseen(exit)
 	u.past.ended.Boot = gate.Boottime()
-	u.tell(u.past.started, time.Now(), "process exited", exitData(exit))
+	u.add(u.past.started, time.Now(), "process exited", exitData(exit))
 }
 
 // isDead reports a unit of which nothing runs and nothing is due. On systemd
@@ -252,9 +272,9 @@ func (u *unit) forgetCount() {
 	}
 }
 
-// note tells of trouble that the process itself does not have.
+// note adds trouble that the process itself does not have.
 func (u *unit) note(err error, message string) {
-	u.tell(gate.Record{}, time.Now(), message, map[string]any{"error": err.Error()})
+	u.add(gate.Record{}, time.Now(), message, map[string]any{"error": err.Error()})
 }
 
 // started is the record of the newest start.
@@ -277,7 +297,7 @@ func (s *Systemd) adoptUnit(ctx context.Context, def gate.Definition, records []
 		return nil, ErrGone
 	}
 	u := s.newUnit(def, observe)
-	u.name, u.loaded, u.serial, u.file.written = unit, !gone, def.Start.Serial, true
+	u.name, u.ref.Unit, u.loaded, u.serial, u.file.written = unit, unit, !gone, def.Start.Serial, true
 	for _, r := range records {
 		if r.Seq <= def.Told {
 			u.past.add(r)

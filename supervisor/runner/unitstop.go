@@ -70,7 +70,7 @@ func (u *unit) end(ctx context.Context) error {
 	defer u.calm()
 
 	if err := u.file.want(gate.Stop); err != nil {
-		u.note(err, "process definition not kept")
+		u.tellNow("process definition not kept", map[string]any{"error": err.Error()})
 	}
 	err := u.endCommand(ctx)
 	if err == nil {
@@ -113,12 +113,19 @@ func (u *unit) endCommand(ctx context.Context) error {
 	target := u.members(state)
 	defer target.close()
 	s := stopping{target: target, spec: u.Spec(), tell: func(message string, data map[string]any) {
-		u.tell(u.started(), time.Now(), message, data)
+		u.tellNow(message, data)
 	}}
 	if closed(target.Exited()) {
 		return s.leftovers(ctx)
 	}
 	return s.run(ctx)
+}
+
+// tellNow reports an event of the instance that is being stopped.
+func (u *unit) tellNow(message string, data map[string]any) {
+	u.looking.Lock()
+	defer u.looking.Unlock()
+	u.observe(u.event(u.past.started, time.Now(), message, data))
 }
 
 // unload stops the unit, in which nothing runs any more, and frees its name.
