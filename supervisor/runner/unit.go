@@ -29,10 +29,11 @@ type unit struct {
 
 	looking   sync.Mutex // held while it is looked and told; guards what follows
 	past      past
-	told      uint64 // number of the newest record told
-	begun     uint64 // number of the newest record before this daemon's last start
-	uncounted uint64 // number of the newest record for which systemd's counter was reset
-	watch     func() // ends the watching, nil while nothing is watched
+	news      []Event // to be told when the status is published
+	told      uint64  // number of the newest record told
+	begun     uint64  // number of the newest record before this daemon's last start
+	uncounted uint64  // number of the newest record for which systemd's counter was reset
+	watch     func()  // ends the watching, nil while nothing is watched
 
 	mu      sync.Mutex // guards what follows
 	spec    config.Spec
