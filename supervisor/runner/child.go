@@ -73,9 +73,13 @@ func (c *child) fork(spec config.Spec, command string, files []int) error {
 	if err := gate.CheckDir(spec.Dir); err != nil {
 		return err
 	}
+	env, err := config.Environment(os.Environ(), spec, credential)
+	if err != nil {
+		return err
+	}
 	attr := &syscall.ProcAttr{
 		Dir: spec.Dir,
-		Env: config.Environment(os.Environ(), spec),
+		Env: env,
 		Sys: &syscall.SysProcAttr{Setsid: true, Credential: credential},
 	}
 	for _, fd := range files {
@@ -113,19 +117,15 @@ func (c *child) PID() int                       { return c.shell }
 func (c *child) Ref() Ref                       { return c.ref }
 func (c *child) Exited() <-chan struct{}        { return c.exited }
 func (c *child) Exit() Exit                     { return c.exit }
-func (c *child) Empty() bool                    { return c.empty() }
-func (c *child) Left() []string                 { return c.left() }
+func (c *child) Empty() bool                    { return isEmpty(c.tree) }
+func (c *child) Left() []string                 { return namesOf(c.tree) }
 func (c *child) Signal(sig syscall.Signal)      { c.signal(sig) }
-func (c *child) Gone(ctx context.Context) error { return c.gone(ctx) }
-func (c *child) Kill(ctx context.Context) error { return c.kill(ctx) }
+func (c *child) Gone(ctx context.Context) error { return awaitGone(ctx, c.tree) }
+func (c *child) Kill(ctx context.Context) error { return c.killTree(ctx) }
+func (c *child) Members() []int                 { return pidsOf(c.tree) }
 
-// Members are the pids of the members.
-func (c *child) Members() []int {
-	var pids []int
-	for _, m := range c.members() {
-		pids = append(pids, m.pid)
-	}
-	return pids
+func (c *child) killTree(ctx context.Context) error {
+	return killAll(ctx, c.tree, func() { c.signalGroup(unix.SIGKILL) })
 }
 
 // Hook runs a lifecycle command as another child, with the same mark: what it

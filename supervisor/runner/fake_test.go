@@ -144,7 +144,7 @@ func describe(e Event) string {
 	return e.Message
 }
 
-func (f *fakes) launch(config.Spec) (instance, error) {
+func (f *fakes) launch(config.Spec, func(Ref) error) (instance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fails != nil {
