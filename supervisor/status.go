@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"iter"
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -17,7 +18,7 @@ import (
 
 // Status tells what runs. It never waits for an operation.
 func (s *Supervisor) Status(ctx context.Context, args StatusArgs, _ func(any)) (StatusResult, error) {
-	result, processes := s.snapshot()
+	result, processes := s.statusNow()
 	if !args.WithoutLogs {
 		result.addLogs(ctx, processes)
 	}
@@ -67,26 +68,30 @@ func (r *StatusResult) processes() iter.Seq[*ProcessStatus] {
 	}
 }
 
-// snapshot is the status without logs, and its processes in their order.
-func (s *Supervisor) snapshot() (StatusResult, []runner.Process) {
+// statusNow is the status without logs, and its processes in their order.
+func (s *Supervisor) statusNow() (StatusResult, []runner.Process) {
+	s.forgetDeadOrphans()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	result := StatusResult{
 		ActiveReleaseID: s.active.idOrNil(),
 		Application:     s.config.Application,
-		Config:          s.config.File,
-		Control:         controlStatus(s.config.Control),
+		Config:          s.opt.Config.File,
+		Control:         controlStatus(s.opt.Config.Control),
 		Daemon:          daemonFigures(),
 		DaemonRuntime:   s.opt.Runtime,
 		Operation:       s.op.statusLocked(),
-		Orphans:         []Orphan{},
+		Orphans:         s.orphansLocked(),
 		PID:             os.Getpid(),
 		Proxy:           s.proxyStatusLocked(),
 		Releases:        []ReleaseStatus{},
 		Runner:          s.runner.Kind(),
+		RunnerReason:    s.opt.RunnerReason,
 		Services:        ownedStatus(s.services),
 		Singletons:      ownedStatus(s.singletons),
 		StartedAt:       timestamp(s.started),
+		StatePath:       s.opt.State.File,
+		Problems:        s.problemsLocked(),
 	}
 	var processes []runner.Process
 	for _, r := range s.releases {
@@ -115,7 +120,10 @@ func daemonFigures() *DaemonFigures {
 }
 
 func (s *Supervisor) proxyStatusLocked() ProxyStatus {
-	status := ProxyStatus{Host: s.config.Proxy.Host, Port: s.config.Proxy.Port, UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held()}
+	status := ProxyStatus{
+		Host: s.opt.Config.Proxy.Host, Port: s.opt.Config.Proxy.Port,
+		UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held(),
+	}
 	if addr, ok := s.opt.ProxyAddr.(*net.TCPAddr); ok {
 		status.Port = addr.Port
 	}
@@ -132,9 +140,31 @@ func (op *operation) statusLocked() *Operation {
 	}
 }
 
+// problemsLocked is what is wrong with the daemon, in an order that does not
+// change.
+func (s *Supervisor) problemsLocked() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(s.problems)) {
+		list = append(list, s.problems[name])
+	}
+	if err := s.state.problem(); err != nil {
+		list = append(list, "the state is not kept: "+err.Error())
+	}
+	return list
+}
+
 func (r *release) statusLocked() ReleaseStatus {
+	status := r.figuresLocked()
+	for _, p := range r.processes {
+		status.Processes = append(status.Processes, processStatus(p))
+	}
+	return status
+}
+
+// figuresLocked is the status of a release without its processes.
+func (r *release) figuresLocked() ReleaseStatus {
 	open := r.upstream.Open()
-	status := ReleaseStatus{
+	return ReleaseStatus{
 		ActivatedAt:     timestamp(r.activatedAt),
 		ConnectionCount: open.HTTP + open.WebSocket,
 		Connections:     Connections{HTTP: open.HTTP, WebSocket: open.WebSocket},
@@ -148,10 +178,6 @@ func (r *release) statusLocked() ReleaseStatus {
 		State:           string(r.state),
 		StoppedAt:       timestamp(r.stoppedAt),
 	}
-	for _, p := range r.processes {
-		status.Processes = append(status.Processes, processStatus(p))
-	}
-	return status
 }
 
 func ownedStatus(processes []runner.Process) []OwnedProcess {
@@ -162,6 +188,7 @@ func ownedStatus(processes []runner.Process) []OwnedProcess {
 	return owned
 }
 
+// processStatus is the status of a process without its output.
 func processStatus(p runner.Process) ProcessStatus {
 	spec := p.Spec()
 	st, _ := p.Watch()

@@ -15,6 +15,7 @@ const systemDir = "/etc/rollbridge"
 type Options struct {
 	UID, GID   int    // of the daemon; UID 0 makes `user` required
 	RuntimeDir string // $XDG_RUNTIME_DIR, "" when there is none
+	StateHome  string // $XDG_STATE_HOME, "" when there is none
 	Home       string // the user's home directory, "" when there is none
 
 	// LookupUser and LookupGroup return the id of a name; nil asks the host.
@@ -24,7 +25,10 @@ type Options struct {
 // DefaultOptions are those of the calling process.
 func DefaultOptions() Options {
 	home, _ := os.UserHomeDir()
-	return Options{UID: os.Geteuid(), GID: os.Getegid(), RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), Home: home}
+	return Options{
+		UID: os.Geteuid(), GID: os.Getegid(),
+		RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), StateHome: os.Getenv("XDG_STATE_HOME"), Home: home,
+	}
 }
 
 // instance is the name of a configuration in one of the standard directories,
@@ -41,21 +45,6 @@ func (o Options) userDir() string {
 		return ""
 	}
 	return filepath.Join(o.Home, ".config", "rollbridge")
-}
-
-// controlPath is where the control socket is by default.
-func (o Options) controlPath(file, application string) string {
-	name := application
-	if instance := o.instance(file); instance != "" {
-		name = instance
-	}
-	switch {
-	case filepath.Dir(file) == systemDir:
-		return filepath.Join("/run/rollbridge", name, "control.sock")
-	case filepath.IsAbs(o.RuntimeDir):
-		return filepath.Join(o.RuntimeDir, "rollbridge", name, "control.sock")
-	}
-	return filepath.Join("/tmp", "rollbridge-"+strconv.Itoa(o.UID), name, "control.sock")
 }
 
 // application reads the name, or takes it from where the file lies.

@@ -534,6 +534,8 @@ func TestStartSaysInWordsWhatIsMissing(t *testing.T) {
 		{"unknown group", func(s *config.Spec) { s.Group = "nosuchgroup" }, "group nosuchgroup does not exist"},
 		{"user without group", func(s *config.Spec) { s.User = "43210" }, "user 43210 has no entry, so its group is not known: set group"},
 		{"zero byte", func(s *config.Spec) { s.Command = "a\x00b" }, "command, environment or directory contains a zero byte"},
+		{"environment file", func(s *config.Spec) { s.EnvFiles = []config.EnvFile{{Path: "/nowhere/x"}} },
+			"environment file /nowhere/x does not exist; write -/nowhere/x if it may be missing"},
 		{"too long", func(s *config.Spec) { s.Command = strings.Repeat("x", 1<<20) }, "command and environment are too long"},
 	} {
 		p := shell(t, "exit 0", test.change)
