@@ -140,10 +140,13 @@ type StatusResult struct {
 	PID             int             `json:"pid"`
 	Proxy           ProxyStatus     `json:"proxy"`
 	Releases        []ReleaseStatus `json:"releases"`
+	Problems        []string        `json:"problems,omitempty"` // of the daemon itself, a line each
 	Runner          string          `json:"runner"`
+	RunnerReason    string          `json:"runnerReason,omitempty"` // why this one, when nobody has named one
 	Services        []OwnedProcess  `json:"services"`
 	Singletons      []OwnedProcess  `json:"singletons"`
 	StartedAt       string          `json:"startedAt"`
+	StatePath       string          `json:"statePath,omitempty"` // where the state is kept
 }
 
 // ControlStatus is the control socket as configured. Mode is decimal.

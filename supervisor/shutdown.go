@@ -54,6 +54,7 @@ func (s *Supervisor) shutDown(ctx context.Context) error {
 	defer s.kill(nil)
 
 	op := s.close()
+	defer s.forget()
 	s.Note("shutdown starting", map[string]any{"timeoutMs": cfg.ShutdownTimeout.Milliseconds()})
 	if s.mux != nil {
 		s.mux.Close(ctx)
@@ -71,14 +72,23 @@ func (s *Supervisor) shutDown(ctx context.Context) error {
 	return err
 }
 
-// close refuses further operations, and cancels the one under way if it has not
-// committed.
+// close refuses further operations, and nothing is started any more.
 func (s *Supervisor) close() *operation {
+	s.resuming.Lock() // what is there is taken up first, if that is under way
+	defer s.resuming.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
+	return s.refuseLocked(errShuttingDown, errShutdown)
+}
+
+// refuseLocked refuses further operations, and cancels the one under way if it
+// has not committed.
+func (s *Supervisor) refuseLocked(refusal, cause error) *operation {
+	s.refusal = refusal
+	s.end(cause)
 	if s.op != nil && !s.op.committed {
-		s.op.cancel(errShutdown)
+		s.op.cancel(cause)
 	}
 	return s.op
 }

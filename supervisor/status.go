@@ -2,9 +2,11 @@ package supervisor
 
 import (
 	"context"
+	"maps"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,24 +21,28 @@ func (s *Supervisor) Status(context.Context, struct{}, func(any)) (StatusResult,
 }
 
 func (s *Supervisor) status() StatusResult {
+	s.forgetDeadOrphans()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	result := StatusResult{
 		ActiveReleaseID: s.active.idOrNil(),
 		Application:     s.config.Application,
-		Config:          s.config.File,
-		Control:         controlStatus(s.config.Control),
+		Config:          s.opt.Config.File,
+		Control:         controlStatus(s.opt.Config.Control),
 		Daemon:          daemonFigures(),
 		DaemonRuntime:   s.opt.Runtime,
 		Operation:       s.op.statusLocked(),
-		Orphans:         []Orphan{},
+		Orphans:         s.orphansLocked(),
 		PID:             os.Getpid(),
 		Proxy:           s.proxyStatusLocked(),
 		Releases:        []ReleaseStatus{},
 		Runner:          s.runner.Kind(),
+		RunnerReason:    s.opt.RunnerReason,
 		Services:        ownedStatus(s.services),
 		Singletons:      ownedStatus(s.singletons),
 		StartedAt:       timestamp(s.started),
+		StatePath:       s.opt.State.File,
+		Problems:        s.problemsLocked(),
 	}
 	for _, r := range s.releases {
 		result.Releases = append(result.Releases, r.statusLocked())
@@ -63,7 +69,10 @@ func daemonFigures() *DaemonFigures {
 }
 
 func (s *Supervisor) proxyStatusLocked() ProxyStatus {
-	status := ProxyStatus{Host: s.config.Proxy.Host, Port: s.config.Proxy.Port, UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held()}
+	status := ProxyStatus{
+		Host: s.opt.Config.Proxy.Host, Port: s.opt.Config.Proxy.Port,
+		UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held(),
+	}
 	if addr, ok := s.opt.ProxyAddr.(*net.TCPAddr); ok {
 		status.Port = addr.Port
 	}
@@ -80,9 +89,31 @@ func (op *operation) statusLocked() *Operation {
 	}
 }
 
+// problemsLocked is what is wrong with the daemon, in an order that does not
+// change.
+func (s *Supervisor) problemsLocked() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(s.problems)) {
+		list = append(list, s.problems[name])
+	}
+	if err := s.state.problem(); err != nil {
+		list = append(list, "the state is not kept: "+err.Error())
+	}
+	return list
+}
+
 func (r *release) statusLocked() ReleaseStatus {
+	status := r.figuresLocked()
+	for _, p := range r.processes {
+		status.Processes = append(status.Processes, processStatus(p))
+	}
+	return status
+}
+
+// figuresLocked is the status of a release without its processes.
+func (r *release) figuresLocked() ReleaseStatus {
 	open := r.upstream.Open()
-	status := ReleaseStatus{
+	return ReleaseStatus{
 		ActivatedAt:     timestamp(r.activatedAt),
 		ConnectionCount: open.HTTP + open.WebSocket,
 		Connections:     Connections{HTTP: open.HTTP, WebSocket: open.WebSocket},
@@ -96,10 +127,6 @@ func (r *release) statusLocked() ReleaseStatus {
 		State:           string(r.state),
 		StoppedAt:       timestamp(r.stoppedAt),
 	}
-	for _, p := range r.processes {
-		status.Processes = append(status.Processes, processStatus(p))
-	}
-	return status
 }
 
 func ownedStatus(processes []runner.Process) []OwnedProcess {
@@ -111,6 +138,13 @@ func ownedStatus(processes []runner.Process) []OwnedProcess {
 }
 
 func processStatus(p runner.Process) ProcessStatus {
+	status := processFigures(p)
+	status.Logs = logLines(p.Output(0).Lines)
+	return status
+}
+
+// processFigures is the status of a process without its output.
+func processFigures(p runner.Process) ProcessStatus {
 	spec := p.Spec()
 	st, _ := p.Watch()
 	status := ProcessStatus{
@@ -121,7 +155,6 @@ func processStatus(p runner.Process) ProcessStatus {
 		ID:                  spec.Instance,
 		LastMemoryRestartAt: timestamp(st.LastMemoryRestartAt),
 		LastStartReason:     st.Reason,
-		Logs:                logLines(p.Output(0).Lines),
 		MemoryRestarts:      st.MemoryRestarts,
 		PID:                 st.PID,
 		Policy:              string(spec.Policy),

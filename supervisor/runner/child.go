@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/gate"
 )
 
 // child is one execution of a command as a child of this process, in its own
@@ -65,11 +66,11 @@ func (c *child) start(spec config.Spec, output *ring) error {
 // fork executes a shell command in the directory, as the user and with the
 // standard files given.
 func (c *child) fork(spec config.Spec, command string, files []int) error {
-	credential, err := credentialOf(spec.User, spec.Group)
+	credential, err := gate.Credential(spec.User, spec.Group)
 	if err != nil {
 		return err
 	}
-	if err := checkDir(spec.Dir); err != nil {
+	if err := gate.CheckDir(spec.Dir); err != nil {
 		return err
 	}
 	env, err := config.Environment(os.Environ(), spec, credential)
@@ -86,7 +87,7 @@ func (c *child) fork(spec config.Spec, command string, files []int) error {
 	}
 	pid, fd, err := c.reaper.fork(c.tag, []string{"/bin/sh", "-c", command}, attr)
 	if err != nil {
-		return explain(spec, err)
+		return gate.Explain(spec, err)
 	}
 	c.shell, c.fd = pid, newPidfd(fd)
 	s, _ := readStat(pid) // cannot be missing: it is not reaped before Release

@@ -29,8 +29,9 @@ type Runner interface {
 	// Kind is "direct" or "systemd".
 	Kind() string
 	// New prepares a process; nothing runs before its Start. observe is told
-	// what happens to the process, in order, from one goroutine at a time; it
-	// must not block and must not call back into the process.
+	// what happens to the process, in order, from one goroutine at a time; Watch
+	// and Ref know it by then. It must not block and must not call back into the
+	// process.
 	New(spec config.Spec, observe func(Event)) Process
 	// Adopt takes back a process that an earlier daemon started: one that runs,
 	// waits for its restart or has given up. The budget goes on; spec is for the
@@ -52,6 +53,7 @@ type Left struct {
 	Ref      Ref
 	Spec     config.Spec // what it was started from; zero for a stranger
 	Unit     string      // its name, for people
+	Retired  bool        // it is not started again by itself: its release drains
 	Stranger bool        // no definition of ours belongs to it: it is to be left alone
 }
 

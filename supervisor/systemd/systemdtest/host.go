@@ -193,8 +193,11 @@ func (h *Host) Share() string { return h.path("share") }
 func (h *Host) path(name string) string { return filepath.Join(h.dir, name) }
 
 // console is the end of what the machine said while it booted.
-func (h *Host) console() string {
-	b, _ := os.ReadFile(h.path("console"))
+func (h *Host) console() string { return lastOf(h.path("console")) }
+
+// lastOf is the end of a file.
+func lastOf(path string) string {
+	b, _ := os.ReadFile(path)
 	return string(b[max(0, len(b)-2000):])
 }
 
