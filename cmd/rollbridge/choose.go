@@ -62,7 +62,7 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note func
 	if os.Geteuid() != 0 && !user {
 		return nil, fmt.Errorf("the daemon runs as uid %d; --user makes it use that user's own systemd", os.Geteuid()), nil
 	}
-	if err := systemd.Detect(ctx, user); err != nil {
+	if err := systemd.Detect(ctx, systemd.Options{User: user}); err != nil {
 		return nil, err, nil
 	}
 	program, err := gateProgram()

@@ -87,5 +87,8 @@ func (p *past) lastExit() *Exit {
 }
 
 func exitOf(r gate.Record) Exit {
-	return Exit{Code: r.Code, Signal: syscall.Signal(r.Signal), Unknown: r.Unseen}
+	return Exit{Code: r.Code, Signal: syscall.Signal(r.Signal), Unknown: r.Unseen, OOM: r.Result == oomKill}
 }
+
+// oomKill is what systemd calls it (systemd.exec(5), $SERVICE_RESULT).
+const oomKill = "oom-kill"

@@ -127,11 +127,13 @@ type execution struct {
 // released, so that its number means nothing else.
 func (e *execution) wait() {
 	_ = e.fd.exited(context.Background())
+	kills, _ := e.oomKills() // at once: systemd removes the cgroup soon
 	if e.ours {
 		e.exit = peekExit(e.shell)
 	} else {
 		e.exit = e.fd.exit()
 	}
+	e.exit.OOM = kills > 0
 	close(e.exited)
 }
 

@@ -35,6 +35,9 @@ type unit struct {
 	uncounted uint64  // number of the newest record for which systemd's counter was reset
 	watch     func()  // ends the watching, nil while nothing is watched
 
+	measured  int    // the pid whose memory is measured, 0 for none
+	unmeasure func() // ends that
+
 	mu      sync.Mutex // guards what follows
 	spec    config.Spec
 	stops   int                     // how often Stop was called

@@ -50,6 +50,10 @@ func (u *unit) unfollow() {
 		u.watch()
 		u.watch = nil
 	}
+	if u.unmeasure != nil {
+		u.unmeasure()
+		u.measured, u.unmeasure = 0, nil
+	}
 }
 
 // look reads what the unit says, then the records, which are never behind it;
@@ -64,6 +68,7 @@ func (u *unit) look(ctx context.Context) {
 	told := u.told
 	u.read()
 	u.settle(state)
+	u.superviseMemory(state)
 	u.tellNews()
 	if u.told != told {
 		u.keepTold()
@@ -114,8 +119,11 @@ func (u *unit) tellRecord(r gate.Record) {
 	case gate.Started:
 		u.add(r, r.At, "process started", map[string]any{"pid": r.PID, "reason": r.Reason})
 	case gate.Failed:
-		if r.Reason == string(Crash) {
+		switch Reason(r.Reason) {
+		case Crash:
 			u.add(r, r.At, "process restart failed", map[string]any{"error": r.Error})
+		case Memory:
+			u.add(r, r.At, "memory restart failed", map[string]any{"error": r.Error})
 		}
 	case gate.Exited:
 		u.add(u.past.started, r.At, "process exited", exitData(exitOf(r)))
@@ -250,6 +258,9 @@ func (u *unit) statusLocked(now phase) Status {
 		s.State, s.RetryAt, s.GaveUp = now.state, now.retryAt, now.gaveUp
 	}
 	s.PID = now.pid
+	if s.PID == 0 {
+		s.RSSBytes, s.Children = 0, nil
+	}
 	if p.last.Kind == "" {
 		return s
 	}
@@ -257,6 +268,9 @@ func (u *unit) statusLocked(now phase) Status {
 	s.Exit, s.Err = p.lastExit(), p.err
 	if p.started.PID != 0 {
 		s.StartedAt, s.Reason = p.started.At, Reason(p.started.Reason)
+		if s.Reason == Memory {
+			s.LastMemoryRestartAt = p.started.At
+		}
 	}
 	return s
 }

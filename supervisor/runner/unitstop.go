@@ -57,34 +57,45 @@ func counters(s Status) Status {
 
 // end is the whole stop sequence; the end of ctx brings SIGKILL. It returns when
 // nothing is left and the name is free.
-func (u *unit) end(ctx context.Context) error {
-	u.mu.Lock()
-	if !u.loaded {
-		u.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopped, time.Time{}, false })
-		u.mu.Unlock()
+func (u *unit) end(ctx context.Context) (err error) {
+	if !u.isLoaded() {
+		u.publish(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopped, time.Time{}, false })
 		return nil
 	}
-	u.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopping, time.Time{}, false })
-	ctx, u.hurry = context.WithCancel(ctx)
-	u.mu.Unlock()
-	defer u.calm()
-
-	if err := u.file.want(gate.Stop); err != nil {
-		u.tellNow("process definition not kept", map[string]any{"error": err.Error()})
-	}
-	err := u.endCommand(ctx)
-	if err == nil {
-		err = u.unload(context.WithoutCancel(ctx))
-	}
-	if err != nil {
-		u.publish(func(s *Status) { s.State, s.Err = Failed, err })
-		return err
-	}
+	u.ending(ctx, func(ctx context.Context) {
+		if err := u.file.want(gate.Stop); err != nil {
+			u.tellNow("process definition not kept", map[string]any{"error": err.Error()})
+		}
+		if err = u.endCommand(ctx); err == nil {
+			err = u.unload(context.WithoutCancel(ctx))
+		}
+	})
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err != nil {
+		u.publishLocked(func(s *Status) { s.State, s.Err = Failed, err })
+		return err
+	}
 	u.loaded = false
 	u.publishLocked(func(s *Status) { s.State, s.PID, s.RetryAt, s.GaveUp = Stopped, 0, time.Time{}, false })
 	return nil
+}
+
+func (u *unit) isLoaded() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.loaded
+}
+
+// ending runs a stop that whoever calls Stop can hurry, and which alone says
+// meanwhile how far things are.
+func (u *unit) ending(ctx context.Context, stop func(context.Context)) {
+	u.mu.Lock()
+	ctx, u.hurry = context.WithCancel(ctx)
+	u.publishLocked(func(s *Status) { s.State, s.RetryAt, s.GaveUp = Stopping, time.Time{}, false })
+	u.mu.Unlock()
+	defer u.calm()
+	stop(ctx)
 }
 
 // calm ends the possibility to hurry.
