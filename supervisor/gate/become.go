@@ -28,7 +28,11 @@ func (g Gate) become(def Definition, lastly func() error) error {
 	if err := CheckDir(spec.Dir); err != nil {
 		return err
 	}
-	argv, env := []string{"/bin/sh", "-c", spec.Command}, config.Environment(def.Daemon, spec)
+	env, err := config.Environment(def.Daemon, spec, credential)
+	if err != nil {
+		return err
+	}
+	argv := []string{"/bin/sh", "-c", spec.Command}
 	if err := fits(argv, env); err != nil {
 		return Explain(spec, err)
 	}
