@@ -42,12 +42,16 @@ signals change nothing.`,
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
 			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.BoolVar(&o.user, "user", false, "let the systemd of the calling user keep processes running, without root")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}
 }
 
-type daemonOptions struct{ config, runner string }
+type daemonOptions struct {
+	config, runner string
+	user           bool
+}
 
 // A daemon is all the parts, built and joined. It runs as a list of actors,
 // the proxy, the control socket, the supervisor and the signals; it ends when
@@ -89,10 +93,14 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 // build brings up the parts in their order: an address that is taken is
 // noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
+	kind, err := o.kind(e, os.Geteuid())
+	if err != nil {
+		return err
+	}
 	if d.config, err = e.load(o.config); err != nil {
 		return err
 	}
-	if err := d.chooseRunner(e, o.runner); err != nil {
+	if err := d.chooseRunner(kind); err != nil {
 		return err
 	}
 	defer func() {
@@ -107,10 +115,7 @@ func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error)
 }
 
 // chooseRunner makes the runner that is asked for.
-func (d *daemon) chooseRunner(e *env, kind string) (err error) {
-	if kind == "" {
-		kind = e.Getenv("ROLLBRIDGE_RUNNER")
-	}
+func (d *daemon) chooseRunner(kind string) (err error) {
 	switch kind {
 	case "", "auto", "direct":
 	case "systemd":
