@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/gate"
@@ -14,83 +15,111 @@ import (
 	"rollbridge/unitgen"
 )
 
-// A chosenRunner is what keeps processes running, and why it was chosen when
-// nobody asked for it.
+// A chosenRunner is what keeps processes running.
 type chosenRunner struct {
 	runner.Runner
-	reason string // why it is the direct one; "" when it was asked for
+	reason   string // why it is the direct one, when nobody asked for that
+	outlives bool   // its processes outlive the daemon
+	// leaves reports whether the processes are to be left to a later daemon when
+	// this one is told to end.
+	leaves func(context.Context) bool
 	close  func()
 }
 
 // chooseRunner makes the runner that the option, else the environment, asks
 // for. Without a wish it is systemd where a usable one runs, else direct.
-func chooseRunner(ctx context.Context, e *env, kind string, user bool, cfg *config.Config, note func(string, map[string]any)) (*chosenRunner, error) {
-	if kind == "" {
-		kind = e.Getenv("ROLLBRIDGE_RUNNER")
+func (e *env) chooseRunner(ctx context.Context, o daemonOptions, cfg *config.Config, note noter) (*chosenRunner, error) {
+	kind, err := o.kind(e, os.Geteuid())
+	if err != nil {
+		return nil, err
 	}
 	switch kind {
 	case "", "auto":
-		c, unusable, err := systemdRunner(ctx, user, cfg, note)
-		if unusable == nil {
-			return c, err
+		if unusable := systemdUsable(ctx, o.user); unusable != nil {
+			return directRunner(unusable.Error())
 		}
-		return directRunner(unusable.Error())
+		return systemdRunner(ctx, o.user, cfg, note)
 	case "direct":
 		return directRunner("")
 	case "systemd":
-		c, unusable, err := systemdRunner(ctx, user, cfg, note)
-		if unusable != nil {
+		if unusable := systemdUsable(ctx, o.user); unusable != nil {
 			return nil, failure(fmt.Errorf("the systemd runner cannot be used: %w", unusable),
-				"mend that, or use --runner direct: then processes end with the daemon")
+				"with --runner direct processes run as children of the daemon, and end with it")
 		}
-		return c, err
+		return systemdRunner(ctx, o.user, cfg, note)
 	}
 	return nil, usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
 }
+
+type noter func(message string, data map[string]any)
 
 func directRunner(reason string) (*chosenRunner, error) {
 	direct, err := runner.NewDirect()
 	if err != nil {
 		return nil, err
 	}
-	return &chosenRunner{Runner: direct, reason: reason, close: direct.Close}, nil
+	never := func(context.Context) bool { return false }
+	return &chosenRunner{Runner: direct, reason: reason, leaves: never, close: direct.Close}, nil
 }
 
-// systemdRunner connects with the service manager; unusable is why there is
-// none for us.
-func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note func(string, map[string]any)) (c *chosenRunner, unusable, err error) {
-	if os.Geteuid() != 0 && !user {
-		return nil, fmt.Errorf("the daemon runs as uid %d; --user makes it use that user's own systemd", os.Geteuid()), nil
-	}
+// systemdUsable says why there is no systemd for us.
+func systemdUsable(ctx context.Context, user bool) error {
 	if err := systemd.Detect(ctx, systemd.Options{User: user}); err != nil {
-		return nil, err, nil
+		return err
 	}
+	_, err := gateProgram()
+	return err
+}
+
+// systemdRunner connects with the service manager.
+func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note noter) (*chosenRunner, error) {
 	program, err := gateProgram()
 	if err != nil {
-		return nil, err, nil
-	}
-	bus, err := systemd.Dial(ctx, systemd.Options{User: user, OnChange: func(connected bool, err error) {
-		if connected {
-			note("systemd connected", map[string]any{})
-			return
-		}
-		note("systemd connection lost", map[string]any{"error": fmt.Sprint(err)})
-	}})
-	if err != nil {
-		return nil, err, nil
+		return nil, err
 	}
 	gates := filepath.Join(config.PlacesOf(cfg.File, cfg.Application).Run, "exec")
 	if err := os.MkdirAll(filepath.Dir(gates), 0o755); err != nil {
-		bus.Close()
-		return nil, nil, fmt.Errorf("make the directory of definitions: %w", err)
+		return nil, fmt.Errorf("make the directory of definitions: %w", err)
 	}
+	bus, err := systemd.Dial(ctx, systemd.Options{User: user, OnChange: noteConnection(note)})
+	if err != nil {
+		return nil, err
+	}
+	unit := ownUnit()
 	return &chosenRunner{
 		Runner: runner.NewSystemd(runner.SystemdOptions{
-			Bus: bus, Application: cfg.Application, Gates: gate.Dir(gates),
-			Host: unitgen.Host{Version: bus.Version(), Program: program, Gates: gates, DaemonUnit: ownUnit(), User: user},
+			Bus: bus, Application: cfg.Application, Gates: gate.Dir(gates), Journal: runner.NewJournal(systemd.OpenJournal()),
+			Host: unitgen.Host{Version: bus.Version(), Program: program, Gates: gates, DaemonUnit: unit, User: user},
 		}),
-		close: bus.Close,
-	}, nil, nil
+		outlives: true,
+		leaves:   func(ctx context.Context) bool { return unit != "" && !isStopping(ctx, bus, unit) },
+		close:    bus.Close,
+	}, nil
+}
+
+func noteConnection(note noter) func(connected bool, err error) {
+	return func(connected bool, err error) {
+		if connected {
+			note("systemd connected again", map[string]any{})
+			return
+		}
+		note("systemd connection lost", map[string]any{"error": fmt.Sprint(err)})
+	}
+}
+
+// jobPatience is how long systemd may take to say what is to become of us.
+const jobPatience = 2 * time.Second
+
+// isStopping reports whether the unit of the daemon is to be stopped, and not
+// only to be started anew. What cannot be learned is no reason to end processes.
+func isStopping(ctx context.Context, bus *systemd.Bus, unit string) bool {
+	ctx, cancel := context.WithTimeout(ctx, jobPatience)
+	defer cancel()
+	if job, err := bus.Job(ctx, unit); err == nil && job == "stop" {
+		return true
+	}
+	state, err := bus.SystemState(ctx)
+	return err == nil && state == "stopping"
 }
 
 // gateProgram is the program that units execute. Its path stands in unit files,
