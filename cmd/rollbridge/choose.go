@@ -23,7 +23,9 @@ type chosenRunner struct {
 	// leaves reports whether the processes are to be left to a later daemon when
 	// this one is told to end.
 	leaves func(context.Context) bool
-	close  func()
+	// stayDown has the daemon's own unit stopped after this one has ended.
+	stayDown func(context.Context) error
+	close    func()
 }
 
 // chooseRunner makes the runner that the option, else the environment, asks
@@ -58,8 +60,12 @@ func directRunner(reason string) (*chosenRunner, error) {
 	if err != nil {
 		return nil, err
 	}
-	never := func(context.Context) bool { return false }
-	return &chosenRunner{Runner: direct, reason: reason, leaves: never, close: direct.Close}, nil
+	return &chosenRunner{
+		Runner: direct, reason: reason,
+		leaves:   func(context.Context) bool { return false },
+		stayDown: func(context.Context) error { return nil },
+		close:    direct.Close,
+	}, nil
 }
 
 // systemdUsable says why there is no systemd for us.
@@ -93,6 +99,12 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 		}),
 		outlives: true,
 		leaves:   func(ctx context.Context) bool { return unit != "" && !isStopping(ctx, bus, unit) },
+		stayDown: func(ctx context.Context) error {
+			if unit == "" {
+				return nil
+			}
+			return bus.StopLater(ctx, unit)
+		},
 		close:    bus.Close,
 	}, nil
 }

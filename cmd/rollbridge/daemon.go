@@ -97,7 +97,10 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 		return err
 	}
 	defer d.close()
-	return d.run(ctx, signals, ready)
+	return d.run(ctx, signals, func() {
+		lines.Flush(lastWords)
+		ready.say()
+	})
 }
 
 // build brings up the parts in their order: an instance that runs already and
@@ -286,7 +289,7 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 // run takes up what earlier daemons have left, and serves until everything is
 // stopped. Ready is said when requests are answered as far as they can be. An
 // actor that ends by itself takes the others with it, in order.
-func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready readyPipe) error {
+func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
 	if err := d.supervisor.Resume(ctx); err != nil {
 		return err
 	}
@@ -295,12 +298,24 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready readyP
 	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
 	select {
 	case <-d.supervisor.Resumed():
-		ready.say()
+		ready()
 	case <-d.supervisor.Done():
 	}
 	<-d.supervisor.Done()
+	d.stayDown(ctx)
 	d.awaitAnswers()
 	return errors.Join(d.broken(), d.supervisor.Err())
+}
+
+// stayDown has systemd stop the daemon's own unit after a shutdown, so that it
+// is not started again.
+func (d *daemon) stayDown(ctx context.Context) {
+	if d.broken() != nil || d.supervisor.Detached() {
+		return
+	}
+	if err := d.runner.stayDown(ctx); err != nil {
+		d.note("own unit not stopped", map[string]any{"error": err.Error()})
+	}
 }
 
 // actor runs one part of the daemon. That it ends is right only after it was

@@ -47,10 +47,10 @@ func TestKeysWithoutEffectAreNamed(t *testing.T) {
 	cfg := &config.Config{StatePath: "/s", Processes: []config.Process{
 		{Memory: &config.Memory{Limit: 1}}, {Memory: &config.Memory{Limit: 1, HardLimit: 2}},
 	}}
-	if got := notInEffect(cfg, "direct"); !slices.Equal(got, []string{"statePath", "processes[1].memory.hardLimitBytes"}) {
+	if got := notInEffect(cfg, "direct"); !slices.Equal(got, []string{"processes[1].memory.hardLimitBytes"}) {
 		t.Errorf("%q", got)
 	}
-	if got := notInEffect(cfg, "systemd"); !slices.Equal(got, []string{"statePath"}) {
+	if got := notInEffect(cfg, "systemd"); len(got) > 0 {
 		t.Errorf("%q", got)
 	}
 }

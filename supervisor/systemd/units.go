@@ -94,6 +94,12 @@ func (b *Bus) Stop(ctx context.Context, name string) error {
 	return unlessGone(err)
 }
 
+// StopLater asks for a unit to be stopped and does not wait for it: it may be the
+// caller's own.
+func (b *Bus) StopLater(ctx context.Context, name string) error {
+	return unlessGone(b.tellUnit(ctx, "stop", name, "StopUnit", name, "replace"))
+}
+
 // ResetFailed clears the failed state and the start counter; not loaded is no
 // error. A unit that nothing holds is unloaded by it.
 func (b *Bus) ResetFailed(ctx context.Context, name string) error {
