@@ -29,7 +29,7 @@ esac
 // same from the text.
 func TestSystemdReadsBothFormsAlike(t *testing.T) {
 	systemdtest.Each(t, func(t *testing.T, h *systemdtest.Host) {
-		units := hostUnits(t, h)
+		units := apart(samples(installGate(t, h)))
 		names := slices.Sorted(maps.Keys(units))
 		for _, name := range names {
 			start(t, h, name, units[name])
@@ -69,6 +69,7 @@ func systemctl(verb string, names ...string) []string {
 // The words of the manual for a worker with a policy.
 func TestSystemdShowsTheRestartPolicy(t *testing.T) {
 	systemdtest.Each(t, func(t *testing.T, h *systemdtest.Host) {
+		all := samples(installGate(t, h))
 		for sample, want := range map[string]string{
 			"companion":          "Restart=always RestartUSec=0 StartLimitBurst=4 StartLimitIntervalUSec=1min",
 			"restarts-of-a-life": "Restart=always RestartUSec=2s StartLimitBurst=6 StartLimitIntervalUSec=infinity",
@@ -76,7 +77,7 @@ func TestSystemdShowsTheRestartPolicy(t *testing.T) {
 			"never-restarted":    "Restart=no StartLimitIntervalUSec=0",
 		} {
 			name := sample + ".service"
-			start(t, h, name, unitOf(t, h, sample))
+			start(t, h, name, named(t, all, sample))
 			said := run(t, h, "systemctl", "show", name)
 			for _, setting := range strings.Fields(want) {
 				if !strings.Contains("\n"+said, "\n"+setting+"\n") {
@@ -89,7 +90,7 @@ func TestSystemdShowsTheRestartPolicy(t *testing.T) {
 
 func TestWithoutGraceAStopKillsAndIsNoted(t *testing.T) {
 	systemdtest.Each(t, func(t *testing.T, h *systemdtest.Host) {
-		start(t, h, "no-grace.service", unitOf(t, h, "no-grace"))
+		start(t, h, "no-grace.service", named(t, samples(installGate(t, h)), "no-grace"))
 		run(t, h, "systemctl", "start", "no-grace.service") // joins the job
 		run(t, h, "systemctl", "stop", "no-grace.service")
 		if said := run(t, h, "cat", "/run/ended"); said != "killed KILL\n" {
@@ -98,10 +99,26 @@ func TestWithoutGraceAStopKillsAndIsNoted(t *testing.T) {
 	})
 }
 
-// hostUnits are the samples by names that do not meet.
-func hostUnits(t *testing.T, h *systemdtest.Host) map[string]unitgen.Unit {
+// installGate brings the gate to a test host and describes the host.
+func installGate(t *testing.T, h *systemdtest.Host) unitgen.Host {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(h.Share(), "gate"), []byte(gate), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(t, h, "install", "-m", "755", "/share/gate", "/usr/local/bin/gate")
+	version, err := strconv.Atoi(h.Version())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := system(version)
+	host.Program = "/usr/local/bin/gate"
+	return host
+}
+
+// apart gives the samples names that do not meet.
+func apart(all []sample) map[string]unitgen.Unit {
 	units := map[string]unitgen.Unit{}
-	for i, s := range samples(gateHost(t, h)) {
+	for i, s := range all {
 		if s.name != "proxied-for-reading" {
 			units[strings.Replace(s.unit.Name, "rollbridge-", fmt.Sprintf("rollbridge-%d-", i), 1)] = s.unit
 		}
@@ -109,29 +126,14 @@ func hostUnits(t *testing.T, h *systemdtest.Host) map[string]unitgen.Unit {
 	return units
 }
 
-func unitOf(t *testing.T, h *systemdtest.Host, sample string) unitgen.Unit {
-	for _, s := range samples(gateHost(t, h)) {
-		if s.name == sample {
-			return s.unit
-		}
-	}
-	t.Fatalf("there is no sample %s", sample)
-	return unitgen.Unit{}
-}
-
-// gateHost is a test host with the gate as its program.
-func gateHost(t *testing.T, h *systemdtest.Host) unitgen.Host {
+// named finds a sample.
+func named(t *testing.T, all []sample, name string) unitgen.Unit {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(h.Share(), "gate"), []byte(gate), 0o755); err != nil {
-		t.Fatal(err)
+	i := slices.IndexFunc(all, func(s sample) bool { return s.name == name })
+	if i < 0 {
+		t.Fatalf("there is no sample %s", name)
 	}
-	version, err := strconv.Atoi(h.Version())
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := system(version)
-	host.Program = "/share/gate"
-	return host
+	return all[i].unit
 }
 
 // start gives the bus form of a unit to systemd. A scope gets a process of its

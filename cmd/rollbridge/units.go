@@ -91,9 +91,9 @@ func unitHost(cfg *config.Config) (unitgen.Host, error) {
 // daemonUnit is the unit of the daemon of an instance of the host; "" when the
 // configuration is none.
 func daemonUnit(file string) string {
-	name, ok := strings.CutSuffix(filepath.Base(file), filepath.Ext(file))
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	switch {
-	case filepath.Dir(file) != "/etc/rollbridge" || !ok:
+	case filepath.Dir(file) != "/etc/rollbridge":
 		return ""
 	case name == "rollbridge":
 		return "rollbridge.service"
