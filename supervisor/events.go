@@ -16,12 +16,12 @@ import (
 // Events tells what happened; with args.Follow it goes on as things happen,
 // until the client leaves.
 func (s *Supervisor) Events(ctx context.Context, args EventsArgs, progress func(any)) (EventsResult, error) {
-	since, err := parseSince(args.Since)
+	limit, since, err := args.Bounds()
 	if err != nil {
 		return EventsResult{}, err
 	}
 	kept, next, changed := s.events.since(0)
-	events := s.past(ctx, kept, ceil(args.Limit), since)
+	events := s.past(ctx, kept, limit, since)
 	if !args.Follow {
 		return EventsResult{events}, nil
 	}
@@ -38,30 +38,31 @@ func (s *Supervisor) Events(ctx context.Context, args EventsArgs, progress func(
 	}
 }
 
-// ceil rounds a limit up, as clients of the original expect: 2.5 shows three.
-func ceil(limit any) int {
-	n, _ := limit.(float64)
-	return int(math.Ceil(min(n, maxArchived)))
+// Bounds are how many events are asked for at most, and since when.
+func (args EventsArgs) Bounds() (limit int, since time.Time, err error) {
+	since, err = parseSince(args.Since)
+	switch n, _ := args.Limit.(float64); {
+	case n > 0: // rounded up, as clients of the original expect: 2.5 shows three
+		limit = int(math.Ceil(min(n, maxArchived)))
+	case since.IsZero():
+		limit = maxEvents
+	default:
+		limit = maxArchived
+	}
+	return limit, since, err
 }
 
 // past is the newest events that happened since: those that are kept, which are
 // at hand at once, and before them those of the archive. An archive that cannot
 // be read has none.
 func (s *Supervisor) past(ctx context.Context, kept []Event, limit int, since time.Time) []Event {
-	if limit <= 0 && since.IsZero() {
-		limit = maxEvents
-	}
 	all := len(kept)
 	kept = notBefore(kept, since)
 	complete := since.After(s.started) && (all < maxEvents || len(kept) < all)
-	if s.opt.Archive == nil || complete || limit > 0 && len(kept) >= limit {
+	if s.opt.Archive == nil || complete || len(kept) >= limit {
 		return newest(kept, limit)
 	}
-	asked := maxArchived
-	if limit > 0 {
-		asked = limit
-	}
-	archived, err := s.opt.Archive.Events(ctx, asked, since)
+	archived, err := s.opt.Archive.Events(ctx, limit, since)
 	if err != nil {
 		return newest(kept, limit)
 	}

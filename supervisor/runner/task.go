@@ -22,6 +22,8 @@ type instance interface {
 	Exit() Exit
 	// Members are the pids of what runs.
 	Members() []int
+	// Memory is what the members use, in bytes, and each of them.
+	Memory() (bytes int64, children []Child, err error)
 	// Release gives back what the instance holds; nothing else may be called
 	// afterwards.
 	Release()
@@ -46,9 +48,10 @@ type task struct {
 
 	mu      sync.Mutex // guards what follows
 	spec    config.Spec
-	stops   int   // how often Stop was called
-	life    *life // nil while nothing runs or is due
-	last    *run  // the newest one, until nothing of it is left
+	stops   int         // how often Stop was called
+	life    *life       // nil while nothing runs or is due
+	last    *run        // the newest one, until nothing of it is left
+	newest  gate.Record // the newest one in the book
 	status  Status
 	changed chan struct{}
 }
