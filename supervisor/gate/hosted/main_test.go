@@ -129,10 +129,14 @@ func (u *unit) show(properties ...string) string {
 	return strings.Join(properties, " ")
 }
 
-// await waits until something is so, looking at every change of the records.
+// await waits until something is so, as long as there are new records.
 func (u *unit) await(what string, is func() bool) {
 	u.Helper()
+	newest := u.last().Seq
 	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if seq := u.last().Seq; seq > newest {
+			newest, deadline = seq, time.Now().Add(time.Minute)
+		}
 		if time.Now().After(deadline) {
 			u.Fatalf("%s: not after a minute; %s; %s", what, u.happened(), u.show("ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus"))
 		}
@@ -166,6 +170,9 @@ func (u *unit) happened() string {
 	var kinds []string
 	for _, r := range u.records() {
 		kinds = append(kinds, string(r.Kind))
+	}
+	if len(kinds) > 10 {
+		kinds = append([]string{"…"}, kinds[len(kinds)-10:]...)
 	}
 	return strings.Join(kinds, ", ")
 }
