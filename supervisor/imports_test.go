@@ -17,6 +17,7 @@ var allowedImports = map[string][]string{
 	"rollbridge/supervisor/systemd/systemdtest":          {},
 	"rollbridge/supervisor/systemd/systemdtest/emulated": {},
 	"rollbridge/supervisor/systemd/systemdtest/testhost": {"rollbridge/supervisor/systemd/systemdtest"},
+	"rollbridge/supervisor/gate/hosted":                  {},
 	"rollbridge/unitgen":                                 {"rollbridge/supervisor/config"},
 	"rollbridge/supervisor/restart":                      {"rollbridge/supervisor/config"},
 	"rollbridge/supervisor/config":                       {},
