@@ -17,10 +17,7 @@ import (
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/runner"
 	"rollbridge/supervisor/systemd"
-	"rollbridge/supervisor/systemd/systemdtest"
 )
-
-func TestMain(m *testing.M) { systemdtest.Main(m) }
 
 // patience is how long something may take that takes an instant.
 const patience = 20 * time.Second
@@ -366,8 +363,15 @@ func TestTailsOfTwentyProcessesTakeAMoment(t *testing.T) {
 		}
 	}
 	slices.Sort(times)
-	t.Logf("50 lines of each of 20 processes beside %d others: median %v, slowest %v", 500*100, times[4], times[8])
-	if times[4] > time.Second { // far more than it takes, since machines are busy
-		t.Errorf("median %v", times[4])
+	// A machine may be busy, so what it takes is compared with the least that it
+	// can take: journalctl is started as often.
+	began := time.Now()
+	for range 20 {
+		command(t, "journalctl", "--version")
+	}
+	least := time.Since(began)
+	t.Logf("50 lines of each of 20 processes beside %d others: median %v, slowest %v; 20 times journalctl --version: %v", 500*100, times[4], times[8], least)
+	if times[4] > 5*least {
+		t.Errorf("median %v, although starting journalctl takes %v", times[4], least)
 	}
 }
