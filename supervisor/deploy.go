@@ -159,6 +159,7 @@ func (s *Supervisor) activate(op *operation, next *release) (previous *release, 
 	s.generations[next.id] = next.generation
 	next.startedServices = nil
 	s.active, s.comeback, s.config = next, next, next.config
+	delete(s.problems, resumeCommand)
 	s.listLocked(next)
 	s.proxy.Configure(s.proxyOptions(next.config))
 	s.proxy.Switch(next.upstream)
@@ -216,7 +217,7 @@ func (s *Supervisor) noteStartupFailure(r *release, cause error, phase string) {
 func (r *release) checkCompanions() error {
 	for _, p := range r.processes {
 		if st, _ := p.Watch(); st.GaveUp {
-			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts, lastFailure(st))}
+			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts+st.MemoryRestarts, lastFailure(st))}
 		}
 	}
 	return nil
@@ -227,10 +228,12 @@ func (r *release) checkCompanions() error {
 func (r *release) warnings() []Warning {
 	var warnings []Warning
 	for _, p := range r.processes {
-		if st, _ := p.Watch(); p != r.web && (st.Restarts > 0 || st.State == runner.Failed) {
+		st, _ := p.Watch()
+		restarts := st.Restarts + st.MemoryRestarts
+		if p != r.web && (restarts > 0 || st.State == runner.Failed) {
 			warnings = append(warnings, Warning{
 				ProcessID: p.Spec().Instance,
-				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), st.Restarts),
+				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), restarts),
 			})
 		}
 	}

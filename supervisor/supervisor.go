@@ -37,6 +37,7 @@ type Options struct {
 	BootID    string                                      // of the machine; the present one
 	LookupEnv func(string) (string, bool)                 // of templates; os.LookupEnv
 	Probe     func(ctx context.Context, url string) error // one health check; over HTTP
+	disk      *disk                                       // the real one
 }
 
 // Supervisor is the daemon's head. Its methods may be called concurrently.
@@ -94,6 +95,9 @@ func New(opt Options) *Supervisor {
 	if opt.Probe == nil {
 		opt.Probe = probeHTTP
 	}
+	if opt.disk == nil {
+		opt.disk = &realDisk
+	}
 	if opt.BootID == "" {
 		opt.BootID = runner.BootID()
 	}
@@ -106,7 +110,7 @@ func New(opt Options) *Supervisor {
 	s.attached, s.detach = context.WithCancelCause(s.life)
 	s.ending, s.end = context.WithCancelCause(s.life)
 	if opt.State.File != "" {
-		s.state = newStateFile(opt.State.File, s.snapshot, s.noteState)
+		s.state = newStateFile(opt.State.File, *opt.disk, s.snapshot, s.noteState)
 		if !s.survives() {
 			s.state.interval = stateInterval
 		}

@@ -163,14 +163,14 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 	d.note("daemon started", map[string]any{
 		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
 	})
-	if keys := notInEffect(d.config); len(keys) > 0 {
+	if keys := notInEffect(d.config, d.runner.Kind()); len(keys) > 0 {
 		d.note("configuration not in effect yet", map[string]any{"keys": keys})
 	}
 }
 
 // notInEffect names the keys that are read and checked, but that nothing acts
-// on in this version.
-func notInEffect(cfg *config.Config) []string {
+// on in this version, or with this runner.
+func notInEffect(cfg *config.Config, runner string) []string {
 	var keys []string
 	if cfg.StatePath != "" {
 		keys = append(keys, "statePath")
@@ -179,8 +179,8 @@ func notInEffect(cfg *config.Config) []string {
 		keys = append(keys, "legacyTakeover")
 	}
 	for i, p := range cfg.Processes {
-		if p.Memory != nil {
-			keys = append(keys, fmt.Sprintf("processes[%d].memory", i))
+		if p.Memory != nil && p.Memory.HardLimit > 0 && runner == "direct" {
+			keys = append(keys, fmt.Sprintf("processes[%d].memory.hardLimitBytes", i))
 		}
 	}
 	return keys

@@ -124,6 +124,12 @@ func (c *child) Gone(ctx context.Context) error { return awaitGone(ctx, c.tree) 
 func (c *child) Kill(ctx context.Context) error { return c.killTree(ctx) }
 func (c *child) Members() []int                 { return pidsOf(c.tree) }
 
+// Memory sums up the resident memory of the members.
+func (c *child) Memory() (int64, []Child, error) {
+	bytes, children := rssOf(c.tree)
+	return bytes, children, nil
+}
+
 func (c *child) killTree(ctx context.Context) error {
 	return killAll(ctx, c.tree, func() { c.signalGroup(unix.SIGKILL) })
 }

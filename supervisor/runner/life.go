@@ -97,11 +97,12 @@ func (t *task) keep(l *life, reason Reason) {
 	t.keepOn(l, t.runOnce(l, reason))
 }
 
-// outcome is how a run came to its end: what was started, how long it ran, or
-// that the life was asked to end meanwhile.
+// outcome is how a run came to its end: what was started, how long it ran and
+// why it is started again, or that the life was asked to end meanwhile.
 type outcome struct {
 	spec  config.Spec
 	ran   time.Duration
+	next  Reason
 	asked bool
 }
 
@@ -113,7 +114,7 @@ func (t *task) keepOn(l *life, o outcome) {
 		if !again || !t.pause(l, due) {
 			break
 		}
-		o = t.runOnce(l, Crash)
+		o = t.runOnce(l, o.next)
 	}
 	t.finish(l)
 }
@@ -125,7 +126,7 @@ func (t *task) runOnce(l *life, reason Reason) outcome {
 	if err != nil {
 		t.startFailed(l, spec, reason, err)
 		attempt.finish(err)
-		return outcome{spec: spec, asked: closed(l.quit)}
+		return outcome{spec: spec, next: Crash, asked: closed(l.quit)}
 	}
 	began := t.clock()
 	r := t.started(l, spec, reason, instance)
@@ -133,11 +134,18 @@ func (t *task) runOnce(l *life, reason Reason) outcome {
 	return t.await(l, r, began)
 }
 
-// await waits for the exit of a run, or until the life is asked to end.
+// await waits for the exit of a run, or until the life is asked to end. A run
+// that uses too much memory is ended.
 func (t *task) await(l *life, r *run, began time.Duration) outcome {
+	watching, done := context.WithCancel(l.ctx)
+	defer done()
 	select {
 	case <-r.told:
-		return outcome{spec: r.spec, ran: t.clock() - began}
+		return outcome{spec: r.spec, ran: t.clock() - began, next: Crash}
+	case <-t.memoryExceeded(watching, r):
+		ran := t.clock() - began
+		t.endForMemory(l)
+		return outcome{spec: r.spec, ran: ran, next: Memory}
 	case <-l.quit:
 		return outcome{spec: r.spec, asked: true}
 	}
@@ -147,9 +155,13 @@ func (t *task) await(l *life, r *run, began time.Duration) outcome {
 func (t *task) prepare(l *life, reason Reason) (*attempt, config.Spec) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reason == Crash {
+	switch reason {
+	case Crash:
 		l.up, l.attempt = true, newAttempt()
 		t.publishLocked(func(s *Status) { s.Restarts++ })
+	case Memory:
+		l.up, l.attempt = true, newAttempt()
+		t.publishLocked(func(s *Status) { s.MemoryRestarts, s.LastMemoryRestartAt = s.MemoryRestarts+1, time.Now() })
 	}
 	return l.attempt, t.spec
 }
@@ -207,8 +219,11 @@ func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) 
 	})
 	t.mu.Unlock()
 	_ = t.note(l, spec, gate.Record{Kind: gate.Failed, Error: err.Error(), Reason: string(reason)})
-	if reason == Crash {
+	switch reason {
+	case Crash:
 		t.tell(spec, "process restart failed", map[string]any{"error": err.Error()})
+	case Memory:
+		t.tell(spec, "memory restart failed", map[string]any{"error": err.Error()})
 	}
 }
 
@@ -221,7 +236,7 @@ func (t *task) tellExit(l *life, r *run) {
 	t.mu.Lock()
 	l.up = false
 	t.publishLocked(func(s *Status) {
-		s.PID, s.Exit = 0, &exit
+		s.PID, s.Exit, s.RSSBytes, s.Children = 0, &exit, 0, nil
 		if s.State == Running {
 			s.State = Failed
 		}
@@ -247,7 +262,8 @@ func exitData(e Exit) map[string]any {
 }
 
 // decide asks the policy of the newest definition when to start again, if at
-// all. The answer counts from now, which is the moment of the exit.
+// all. The answer counts from now, which is the moment of the exit, or when a
+// stop for the sake of memory was done.
 func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	if closed(l.quit) || closed(t.retired) {
 		return time.Time{}, false

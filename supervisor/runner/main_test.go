@@ -5,12 +5,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
 
-// listenVariable makes the test binary a program that listens on an address.
-const listenVariable = "TEST_LISTEN"
+const (
+	// listenVariable makes the test binary a program that listens on an address.
+	listenVariable = "TEST_LISTEN"
+	// hogVariable makes it a program that holds that many MiB of memory.
+	hogVariable = "TEST_HOG"
+)
 
 // TestMain fails when a test leaves a process behind, running or as a zombie.
 func TestMain(m *testing.M) {
@@ -27,6 +33,9 @@ func TestMain(m *testing.M) {
 		fmt.Println("listening", l.Addr())
 		time.Sleep(time.Hour)
 	}
+	if size, err := strconv.Atoi(os.Getenv(hogVariable)); err == nil {
+		hog(size)
+	}
 	direct, err := NewDirect() // one for all: adopts what any test loses
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,6 +48,17 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// hog holds memory until it is ended.
+func hog(mebibytes int) {
+	held := make([]byte, mebibytes<<20)
+	for i := 0; i < len(held); i += 4096 {
+		held[i] = 1
+	}
+	fmt.Println("holding")
+	time.Sleep(time.Hour)
+	runtime.KeepAlive(held)
 }
 
 // leftAfter gives the last exits a moment to be reaped.

@@ -102,7 +102,7 @@ type Process interface {
 	// error it holds only as long as this daemon lives.
 	Retire() error
 	// Watch returns the state of things and a channel that is closed when it
-	// has changed.
+	// has changed. New figures of memory alone do not close it.
 	Watch() (Status, <-chan struct{})
 	// Tail is the newest lines of output over all instances, oldest first.
 	Tail(ctx context.Context, w Window) ([]Line, error)
@@ -158,10 +158,10 @@ type Status struct {
 	RetryAt  time.Time // when the next automatic restart is or was due, until it runs or fails; zero when none will come
 	GaveUp   bool      // the restart budget is used up
 
-	MemoryRestarts      int
+	MemoryRestarts      int // restarts for memory, tried or done, over the process's life
 	LastMemoryRestartAt time.Time
-	RSSBytes            int64
-	Children            []Child
+	RSSBytes            int64   // as measured last; 0 without memory supervision
+	Children            []Child // those that were measured
 }
 
 // Child is one member of a process as memory supervision saw it.

@@ -22,6 +22,8 @@ type instance interface {
 	Exit() Exit
 	// Members are the pids of what runs.
 	Members() []int
+	// Memory is what the members use, in bytes, and each of them.
+	Memory() (bytes int64, children []Child, err error)
 	// Release gives back what the instance holds; nothing else may be called
 	// afterwards.
 	Release()
