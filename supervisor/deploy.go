@@ -217,7 +217,7 @@ func (s *Supervisor) noteStartupFailure(r *release, cause error, phase string) {
 func (r *release) checkCompanions() error {
 	for _, p := range r.processes {
 		if st, _ := p.Watch(); st.GaveUp {
-			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts, lastFailure(st))}
+			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts+st.MemoryRestarts, lastFailure(st))}
 		}
 	}
 	return nil
@@ -228,10 +228,12 @@ func (r *release) checkCompanions() error {
 func (r *release) warnings() []Warning {
 	var warnings []Warning
 	for _, p := range r.processes {
-		if st, _ := p.Watch(); p != r.web && (st.Restarts > 0 || st.State == runner.Failed) {
+		st, _ := p.Watch()
+		restarts := st.Restarts + st.MemoryRestarts
+		if p != r.web && (restarts > 0 || st.State == runner.Failed) {
 			warnings = append(warnings, Warning{
 				ProcessID: p.Spec().Instance,
-				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), st.Restarts),
+				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), restarts),
 			})
 		}
 	}

@@ -296,6 +296,7 @@ type fakeProcess struct {
 	changed chan struct{}
 	retired bool
 	lines   []runner.Line
+	settled bool        // someone has waited for the lines
 	born    config.Spec // of the running instance
 }
 
@@ -427,11 +428,40 @@ func (p *fakeProcess) Watch() (runner.Status, <-chan struct{}) {
 	return p.status, p.changed
 }
 
-func (p *fakeProcess) Output(uint64) runner.Output {
+func (p *fakeProcess) Tail(_ context.Context, w runner.Window) ([]runner.Line, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return runner.Output{Lines: p.lines, Next: uint64(len(p.lines)), Changed: p.changed}
+	p.settled = p.settled || w.Settled
+	return newest(p.lines, w.Lines), nil
 }
+
+// fakeFollower tells what its processes have written when they are set.
+type fakeFollower struct {
+	tell func(runner.Process, runner.Line)
+	seen map[runner.Process]bool
+}
+
+func (f *fakeRunner) Follow(tell func(runner.Process, runner.Line)) runner.Follower {
+	return &fakeFollower{tell, map[runner.Process]bool{}}
+}
+
+func (f *fakeFollower) Set(ctx context.Context, processes []runner.Process, w runner.Window) error {
+	for _, p := range processes {
+		lines, err := p.Tail(ctx, w)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			if !f.seen[p] {
+				f.tell(p, line)
+			}
+		}
+		f.seen[p] = true
+	}
+	return nil
+}
+
+func (f *fakeFollower) Close() {}
 
 func (p *fakeProcess) Listens(netip.AddrPort) (runner.Listener, error) {
 	b := p.f.behaviourOf(p.Spec())

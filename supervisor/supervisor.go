@@ -18,8 +18,8 @@ import (
 	"rollbridge/supervisor/runner"
 )
 
-// Options are what a Supervisor works with. State may be left out, and what
-// stands below it; the rest must be given.
+// Options are what a Supervisor works with. Archive and State may be left out,
+// and what stands below them; the rest must be given.
 type Options struct {
 	Config    *config.Config
 	Load      func() (*config.Config, error)              // reads Config's file again
@@ -31,6 +31,7 @@ type Options struct {
 	Runtime   DaemonRuntime
 	// RunnerReason is why this runner was chosen, when nobody named one.
 	RunnerReason string
+	Archive      Archive // where Log and the output of processes end up, if they can be read there
 
 	State     StatePaths                                  // zero remembers nothing
 	BootID    string                                      // of the machine; the present one

@@ -25,6 +25,7 @@ import (
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/runner"
+	"rollbridge/supervisor/systemd"
 )
 
 func daemonCommand() *command {
@@ -34,7 +35,8 @@ func daemonCommand() *command {
 		synopsis: "[options]",
 		short:    "Run the daemon in the foreground",
 		long: `Listens on the proxy address and the control socket and runs what is deployed,
-until it is told to shut down. Its log goes to stdout, one JSON object per line.
+until it is told to shut down. Its log goes to stdout, one JSON object per line,
+or to the journal, if that is where systemd has connected stdout.
 
 SIGTERM and SIGINT shut it down in order, like the command shutdown; other
 signals change nothing.`,
@@ -53,9 +55,10 @@ type daemonOptions struct{ config, runner string }
 // the proxy, the control socket, the supervisor and the signals; it ends when
 // the supervisor says that everything is stopped.
 type daemon struct {
-	config *config.Config
-	log    *slog.Logger
-	runner *runner.Direct
+	config  *config.Config
+	log     *slog.Logger
+	archive supervisor.Archive // nil when the log does not go to the journal
+	runner  *runner.Direct
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
@@ -75,9 +78,17 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
-	lines := newLineWriter(e.Stdout)
+	cfg, err := e.load(o.config)
+	if err != nil {
+		return err
+	}
+	output, journalled := e.logOutput(cfg.Application)
+	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{log: newLog(lines)}
+	d := &daemon{config: cfg, log: newLog(lines)}
+	if journalled {
+		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
+	}
 	if err := d.build(ctx, e, o); err != nil {
 		return err
 	}
@@ -89,9 +100,6 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 // build brings up the parts in their order: an address that is taken is
 // noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
-	if d.config, err = e.load(o.config); err != nil {
-		return err
-	}
 	if err := d.chooseRunner(e, o.runner); err != nil {
 		return err
 	}
@@ -139,6 +147,7 @@ func (d *daemon) join() error {
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
+		Archive:   d.archive,
 	})
 	d.supervisor.Commands(d.control)
 	d.noteStart(program)
@@ -154,14 +163,14 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 	d.note("daemon started", map[string]any{
 		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
 	})
-	if keys := notInEffect(d.config); len(keys) > 0 {
+	if keys := notInEffect(d.config, d.runner.Kind()); len(keys) > 0 {
 		d.note("configuration not in effect yet", map[string]any{"keys": keys})
 	}
 }
 
 // notInEffect names the keys that are read and checked, but that nothing acts
-// on in this version.
-func notInEffect(cfg *config.Config) []string {
+// on in this version, or with this runner.
+func notInEffect(cfg *config.Config, runner string) []string {
 	var keys []string
 	if cfg.StatePath != "" {
 		keys = append(keys, "statePath")
@@ -170,8 +179,8 @@ func notInEffect(cfg *config.Config) []string {
 		keys = append(keys, "legacyTakeover")
 	}
 	for i, p := range cfg.Processes {
-		if p.Memory != nil {
-			keys = append(keys, fmt.Sprintf("processes[%d].memory", i))
+		if p.Memory != nil && p.Memory.HardLimit > 0 && runner == "direct" {
+			keys = append(keys, fmt.Sprintf("processes[%d].memory.hardLimitBytes", i))
 		}
 	}
 	return keys

@@ -48,6 +48,7 @@ func (r *reader) config(root *yaml.Node) *Config {
 	c := &Config{File: absolute(r.file)}
 	c.Application = top.application(c.File)
 	c.User, c.Group = top.get("user").user(), top.get("group").group()
+	c.EnvFiles = top.get("envFile").envFiles()
 	c.Proxy = top.get("proxy").proxy()
 	c.Control = top.get("control").control(c)
 	c.StatePath = besides(c.File, top.get("statePath").text(""))
@@ -62,6 +63,7 @@ func (r *reader) config(root *yaml.Node) *Config {
 	}
 	c.ResumeTimeout = top.get("resumeTimeoutMs").duration(c.healthTimeout() + resumeMargin)
 	checkRules(top, definitions)
+	c.expected = r.expected
 	return c
 }
 

@@ -36,7 +36,7 @@ func (d *Direct) Kind() string { return "direct" }
 func (d *Direct) New(spec config.Spec, observe func(Event)) Process {
 	output := newRing(spec.OutputLines)
 	tag := rand.Uint64() >> 1
-	return newTask(spec, observe, output, func(spec config.Spec) (instance, error) {
+	return newTask(spec, observe, output, func(spec config.Spec, _ func(Ref) error) (instance, error) {
 		return startChild(d.reaper, tag, spec, output)
 	})
 }
@@ -52,3 +52,6 @@ func (d *Direct) Left(context.Context) ([]Left, error) { return nil, nil }
 
 // Discard has nothing to discard.
 func (d *Direct) Discard(context.Context, Left) error { return ErrGone }
+
+// Follow reads the output that is kept in memory.
+func (d *Direct) Follow(tell func(Process, Line)) Follower { return followRings(tell) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/gate"
 	"rollbridge/supervisor/restart"
 )
 
@@ -17,6 +18,8 @@ type life struct {
 	err   error         // what could not be ended; read after done
 	ctx   context.Context
 	hurry context.CancelFunc // ends ctx: SIGKILL at once
+
+	history restart.History // used by its goroutine only
 
 	// Guarded by the task's mu.
 	asked   bool     // quit is closed
@@ -91,40 +94,60 @@ type run struct {
 // keep is the goroutine of a life: start, wait for the exit, and again by the
 // policy, until it is asked to quit, gives up or is retired.
 func (t *task) keep(l *life, reason Reason) {
-	var history restart.History
-	for {
-		spec, ran, asked := t.runOnce(l, reason)
-		if asked {
-			break
-		}
-		due, again := t.decide(l, spec, &history, ran)
+	t.keepOn(l, t.runOnce(l, reason))
+}
+
+// outcome is how a run came to its end: what was started, how long it ran and
+// why it is started again, or that the life was asked to end meanwhile.
+type outcome struct {
+	spec  config.Spec
+	ran   time.Duration
+	next  Reason
+	asked bool
+}
+
+// keepOn goes on after a run.
+func (t *task) keepOn(l *life, o outcome) {
+	for !o.asked {
+		due, again := t.decide(l, o)
 		t.clear(l)
 		if !again || !t.pause(l, due) {
 			break
 		}
-		reason = Crash
+		o = t.runOnce(l, o.next)
 	}
 	t.finish(l)
 }
 
-// runOnce starts the command and waits for its exit. It says what was started
-// and how long it ran, or that the life was asked to end.
-func (t *task) runOnce(l *life, reason Reason) (spec config.Spec, ran time.Duration, asked bool) {
+// runOnce starts the command and waits for its exit.
+func (t *task) runOnce(l *life, reason Reason) outcome {
 	attempt, spec := t.prepare(l, reason)
-	instance, err := t.launchNext(spec)
+	instance, err := t.launchNext(l, spec, reason)
 	if err != nil {
 		t.startFailed(l, spec, reason, err)
 		attempt.finish(err)
-		return spec, 0, closed(l.quit)
+		return outcome{spec: spec, next: Crash, asked: closed(l.quit)}
 	}
-	began := time.Now()
+	began := t.clock()
 	r := t.started(l, spec, reason, instance)
 	attempt.finish(nil)
+	return t.await(l, r, began)
+}
+
+// await waits for the exit of a run, or until the life is asked to end. A run
+// that uses too much memory is ended.
+func (t *task) await(l *life, r *run, began time.Duration) outcome {
+	watching, done := context.WithCancel(l.ctx)
+	defer done()
 	select {
 	case <-r.told:
-		return spec, time.Since(began), false
+		return outcome{spec: r.spec, ran: t.clock() - began, next: Crash}
+	case <-t.memoryExceeded(watching, r):
+		ran := t.clock() - began
+		t.endForMemory(l)
+		return outcome{spec: r.spec, ran: ran, next: Memory}
 	case <-l.quit:
-		return spec, 0, true
+		return outcome{spec: r.spec, asked: true}
 	}
 }
 
@@ -132,23 +155,41 @@ func (t *task) runOnce(l *life, reason Reason) (spec config.Spec, ran time.Durat
 func (t *task) prepare(l *life, reason Reason) (*attempt, config.Spec) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reason == Crash {
+	switch reason {
+	case Crash:
 		l.up, l.attempt = true, newAttempt()
 		t.publishLocked(func(s *Status) { s.Restarts++ })
+	case Memory:
+		l.up, l.attempt = true, newAttempt()
+		t.publishLocked(func(s *Status) { s.MemoryRestarts, s.LastMemoryRestartAt = s.MemoryRestarts+1, time.Now() })
 	}
 	return l.attempt, t.spec
 }
 
 // launchNext starts the command if nothing is left of the run before.
-func (t *task) launchNext(spec config.Spec) (instance, error) {
+func (t *task) launchNext(l *life, spec config.Spec, reason Reason) (instance, error) {
 	if last := t.lastRun(); last != nil {
 		if !last.Empty() {
 			return nil, fmt.Errorf("the run before is not over: %w", leftError(last))
 		}
 		t.release(last)
 	}
-	t.output.resize(spec.OutputLines)
-	return t.launch(spec)
+	t.output.begins(spec)
+	return t.launch(spec, func(ref Ref) error {
+		return t.note(l, spec, gate.Record{
+			Kind: gate.Started, PID: ref.PID, StartTime: ref.StartTime, Unit: ref.Unit, Reason: string(reason),
+		})
+	})
+}
+
+// note writes a record with what a later daemon has to know besides.
+func (t *task) note(l *life, spec config.Spec, r gate.Record) error {
+	t.mu.Lock()
+	r.Release, r.Generation = spec.Release, spec.Generation
+	r.Restarts, r.MemoryRestarts = t.status.Restarts, t.status.MemoryRestarts
+	t.mu.Unlock()
+	r.History = l.history
+	return t.book.append(r)
 }
 
 func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *run {
@@ -177,8 +218,12 @@ func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) 
 		}
 	})
 	t.mu.Unlock()
-	if reason == Crash {
+	_ = t.note(l, spec, gate.Record{Kind: gate.Failed, Error: err.Error(), Reason: string(reason)})
+	switch reason {
+	case Crash:
 		t.tell(spec, "process restart failed", map[string]any{"error": err.Error()})
+	case Memory:
+		t.tell(spec, "memory restart failed", map[string]any{"error": err.Error()})
 	}
 }
 
@@ -191,12 +236,15 @@ func (t *task) tellExit(l *life, r *run) {
 	t.mu.Lock()
 	l.up = false
 	t.publishLocked(func(s *Status) {
-		s.PID, s.Exit = 0, &exit
+		s.PID, s.Exit, s.RSSBytes, s.Children = 0, &exit, 0, nil
 		if s.State == Running {
 			s.State = Failed
 		}
 	})
 	t.mu.Unlock()
+	_ = t.note(l, r.spec, gate.Record{
+		Kind: gate.Exited, PID: r.PID(), Code: exit.Code, Signal: int(exit.Signal), Unseen: exit.Unknown,
+	})
 	t.tell(r.spec, "process exited", exitData(exit))
 }
 
@@ -214,28 +262,33 @@ func exitData(e Exit) map[string]any {
 }
 
 // decide asks the policy of the newest definition when to start again, if at
-// all. The answer counts from now, which is the moment of the exit.
-func (t *task) decide(l *life, spec config.Spec, history *restart.History, ran time.Duration) (due time.Time, again bool) {
+// all. The answer counts from now, which is the moment of the exit, or when a
+// stop for the sake of memory was done.
+func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	if closed(l.quit) || closed(t.retired) {
 		return time.Time{}, false
 	}
 	policy := t.Spec().Restart
-	decision, next := restart.Decide(policy, *history, time.Since(t.born), ran)
-	*history = next
+	decision, next := restart.Decide(policy, l.history, t.clock(), o.ran)
+	l.history = next
 	if decision.GiveUp {
 		t.publish(func(s *Status) { s.GaveUp, s.RetryAt = true, time.Time{} })
-		t.tell(spec, "restart limit reached", map[string]any{
-			"maxRestarts": policy.Max, "windowMs": policy.Window.Milliseconds(),
-		})
+		_ = t.note(l, o.spec, gate.Record{Kind: gate.GaveUp})
+		t.tell(o.spec, "restart limit reached", limitData(policy))
 		return time.Time{}, false
 	}
 	due = time.Now().Add(decision.Delay)
+	_ = t.note(l, o.spec, gate.Record{Kind: gate.Waiting, Until: due})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {
 		t.publishLocked(func(s *Status) { s.RetryAt = due })
 	}
 	return due, true
+}
+
+func limitData(policy config.Restart) map[string]any {
+	return map[string]any{"maxRestarts": policy.Max, "windowMs": policy.Window.Milliseconds()}
 }
 
 // pause waits until due; false means that nothing shall be started then.

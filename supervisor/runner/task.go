@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/gate"
 )
 
 // ErrStopped is what a Start or Restart answers that lost to a later Stop.
@@ -21,21 +22,26 @@ type instance interface {
 	Exit() Exit
 	// Members are the pids of what runs.
 	Members() []int
+	// Memory is what the members use, in bytes, and each of them.
+	Memory() (bytes int64, children []Child, err error)
 	// Release gives back what the instance holds; nothing else may be called
 	// afterwards.
 	Release()
 }
 
-// launcher starts an instance; it returns when the command was executed.
-type launcher func(config.Spec) (instance, error)
+// launcher starts an instance; it returns when the command was executed. A
+// launcher that can be adopted from calls placed with the process before its
+// command is executed, and does not go on when that fails.
+type launcher func(spec config.Spec, placed func(Ref) error) (instance, error)
 
 // task is the Process of a runner that restarts by itself. A life, one
 // goroutine, owns what runs; callers ask it to end and read snapshots.
 type task struct {
 	launch  launcher
+	book    logbook
 	observe func(Event)
-	output  *ring
-	born    time.Time
+	output  output
+	clock   func() time.Duration // of the restart history; never jumps
 	retired chan struct{}
 
 	telling sync.Mutex // held while observe runs
@@ -49,12 +55,14 @@ type task struct {
 	changed chan struct{}
 }
 
-func newTask(spec config.Spec, observe func(Event), output *ring, launch launcher) *task {
+func newTask(spec config.Spec, observe func(Event), output output, launch launcher) *task {
+	born := time.Now()
 	return &task{
 		launch:  launch,
+		book:    noBook{},
 		observe: observe,
 		output:  output,
-		born:    time.Now(),
+		clock:   func() time.Duration { return time.Since(born) },
 		retired: make(chan struct{}),
 		spec:    spec,
 		status:  Status{State: Stopped},
@@ -128,7 +136,21 @@ func (t *task) Stop(ctx context.Context) error {
 	l := t.life
 	t.askLocked(l)
 	t.mu.Unlock()
-	return l.end(ctx)
+	_ = t.book.want(gate.Stop) // only a later daemon would miss it, and it stops what it does not want
+	if err := l.end(ctx); err != nil {
+		return err
+	}
+	t.forget()
+	return nil
+}
+
+// forget drops what is kept for a later daemon, unless a start came after.
+func (t *task) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.life == nil {
+		t.book.forget()
+	}
 }
 
 // askLocked tells a life to end.
@@ -146,19 +168,19 @@ func (t *task) askLocked(l *life) {
 // Retire ends automatic restarts, one that is due as well.
 func (t *task) Retire() error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if !closed(t.retired) {
 		close(t.retired)
 	}
-	return nil
+	t.mu.Unlock()
+	return t.book.want(gate.Drain)
 }
 
 // Update replaces the definition.
 func (t *task) Update(spec config.Spec) error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.spec = spec
-	return nil
+	t.mu.Unlock()
+	return t.book.define(spec)
 }
 
 // Spec is the definition the next start uses.
@@ -185,8 +207,10 @@ func (t *task) Watch() (Status, <-chan struct{}) {
 	return t.status, t.changed
 }
 
-// Output is the kept lines from number after on.
-func (t *task) Output(after uint64) Output { return t.output.since(after) }
+// Tail is the newest lines of output.
+func (t *task) Tail(ctx context.Context, w Window) ([]Line, error) { return t.output.tail(ctx, w) }
+
+func (t *task) written() output { return t.output }
 
 // Listens looks the address up among the sockets of what runs now.
 func (t *task) Listens(addr netip.AddrPort) (Listener, error) { return listener(addr, t.members) }

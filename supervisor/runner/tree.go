@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"syscall"
 	"time"
@@ -56,26 +55,6 @@ func (t tree) owns(orphan stat) bool {
 	return orphan.session == t.shell || orphan.group == t.shell || hasTag(orphan.pid, t.tag)
 }
 
-// empty reports whether no member runs. Processes change parents while they
-// are looked at, so it is seen twice.
-func (t tree) empty() bool {
-	for range 2 {
-		if len(t.members()) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// left names the members.
-func (t tree) left() []string {
-	var names []string
-	for _, m := range t.members() {
-		names = append(names, fmt.Sprintf("process %d (%s)", m.pid, m.command))
-	}
-	return names
-}
-
 // signal sends to the process group in one step, so that no fork slips through,
 // and to every member that has left it.
 func (t tree) signal(sig syscall.Signal) {
@@ -88,41 +67,6 @@ func (t tree) signal(sig syscall.Signal) {
 }
 
 func (t tree) signalGroup(sig syscall.Signal) { _ = unix.Kill(-t.shell, sig) }
-
-// gone waits until no member runs.
-func (t tree) gone(ctx context.Context) error {
-	for !t.empty() {
-		if err := awaitAll(ctx, t.members()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// kill sends SIGKILL until no member runs. It awaits just those it has killed;
-// the next look finds who was born meanwhile.
-func (t tree) kill(ctx context.Context) error {
-	for !t.empty() {
-		members := t.members()
-		t.signalGroup(unix.SIGKILL)
-		for _, m := range members {
-			m.signal(unix.SIGKILL)
-		}
-		if err := awaitAll(ctx, members); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func awaitAll(ctx context.Context, members []stat) error {
-	for _, m := range members {
-		if err := m.await(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // open makes sure of a process seen before; ESRCH means that it is gone.
 func (s stat) open() (pidfd, error) {

@@ -1,0 +1,73 @@
+package runner
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// cgroup is the directory, in the unified hierarchy, of everything that a unit
+// runs. One that is gone has no members.
+type cgroup struct{ dir string }
+
+// members are the processes in the cgroup and below it. Zombies are not listed
+// (cgroups(7), cgroup.procs).
+func (c cgroup) members() []stat {
+	if c.dir == "" {
+		return nil
+	}
+	var found []stat
+	_ = filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			found = append(found, processesIn(path)...)
+		}
+		return nil
+	})
+	return unique(found)
+}
+
+// processesIn reads the processes of one cgroup.
+func processesIn(dir string) []stat {
+	list, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	var found []stat
+	for field := range strings.FieldsSeq(string(list)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil || pid == 0 { // 0 is a process outside of our namespace
+			continue
+		}
+		if s, err := readStat(pid); err == nil && !s.zombie {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// signal sends to every member, and again to those that were born meanwhile.
+func (c cgroup) signal(sig syscall.Signal) {
+	told := map[int]bool{}
+	for fresh := true; fresh; {
+		fresh = false
+		for _, m := range c.members() {
+			if !told[m.pid] {
+				told[m.pid], fresh = true, true
+				m.signal(sig)
+			}
+		}
+	}
+}
+
+// has reports whether a process is in the cgroup, by the kernel's word.
+func (c cgroup) has(pid int) bool {
+	for _, m := range c.members() {
+		if m.pid == pid {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,97 @@
+package unitgen
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"rollbridge/supervisor/config"
+)
+
+// prefix begins the name of every unit.
+const prefix = "rollbridge-"
+
+// maxName is the longest name, in bytes; systemd takes 255.
+const maxName = 200
+
+// ServiceName, ScopeName and SliceName are the names of units; no two processes
+// share one, nor do two generations of a release. A singleton and a persistent
+// service have one name for all releases: systemd itself refuses a second one.
+func ServiceName(spec config.Spec) string {
+	if isFixed(spec) {
+		return name(".service", escape(spec.Application), escape(spec.Process))
+	}
+	parts := []string{escape(spec.Application), escape(spec.Process), release(spec)}
+	if spec.Instance != spec.Process {
+		parts = append(parts, strconv.Itoa(spec.Replica))
+	}
+	return name(".service", parts...)
+}
+
+// ScopeName is the name of the scope of the n-th instance of a process.
+func ScopeName(spec config.Spec, n int) string {
+	return name(".scope", escape(spec.Application), escape(spec.Process), release(spec), strconv.Itoa(n))
+}
+
+// SliceName is the name of the slice of everything an application runs. A dash
+// would nest it in the slice of another application.
+func SliceName(application string) string {
+	return name(".slice", strings.ReplaceAll(escape(application), "-", hexEscape('-')))
+}
+
+// isFixed reports whether a process belongs to no release.
+func isFixed(spec config.Spec) bool {
+	return spec.Policy == config.Singleton || spec.Policy == config.Service && spec.Strategy != config.Handoff
+}
+
+// release tells the generations of a release id apart.
+func release(spec config.Spec) string {
+	if spec.Generation > 1 {
+		return escape(spec.Release) + ":" + strconv.Itoa(spec.Generation)
+	}
+	return escape(spec.Release)
+}
+
+// escape makes a text a part of a name, in the way of systemd-escape. Dots and
+// colons separate parts, so none is left within one.
+func escape(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if isPlain(c) || c == '-' || c == '_' {
+			b.WriteByte(c)
+		} else {
+			b.WriteString(hexEscape(c))
+		}
+	}
+	return b.String()
+}
+
+func isPlain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func hexEscape(c byte) string { return fmt.Sprintf(`\x%02x`, c) }
+
+// name joins escaped parts. What is too long is cut and marked with a digest of
+// the whole, behind two colons, which no other name has.
+func name(suffix string, parts ...string) string {
+	whole := prefix + strings.Join(parts, ".")
+	if len(whole)+len(suffix) <= maxName {
+		return whole + suffix
+	}
+	sum := sha256.Sum256([]byte(whole))
+	mark := "::" + hex.EncodeToString(sum[:16])
+	return cut(whole, maxName-len(mark)-len(suffix)) + mark + suffix
+}
+
+// cut shortens a name to n bytes or somewhat less, never within an escape.
+func cut(name string, n int) string {
+	const escapeLength = len(`\x00`)
+	short := name[:n]
+	if i := strings.LastIndexByte(short, '\\'); i >= 0 && i+escapeLength > n {
+		return short[:i]
+	}
+	return short
+}

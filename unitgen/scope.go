@@ -1,0 +1,18 @@
+package unitgen
+
+import "rollbridge/supervisor/config"
+
+// Scope is the unit around a process that the daemon has forked, the n-th
+// instance of its definition. Without a pid, 0, it is a scope for reading only.
+// systemd forgets it when its last process has ended, however that was.
+func Scope(spec config.Spec, n, pid int, h Host) Unit {
+	var p Properties
+	p.placement(spec, h)
+	p.add("CollectMode", "inactive-or-failed")
+	p.stop(spec.Stop, 0)
+	p.memory(spec.Memory)
+	if pid != 0 {
+		p.add("PIDs", []uint32{uint32(pid)})
+	}
+	return Unit{ScopeName(spec, n), p.known(h.Version)}
+}
