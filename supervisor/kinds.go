@@ -84,6 +84,7 @@ var kinds = []Kind{
 	{"state file broken", "188fba4352054b1cb19ad8d1176746c8", failure},
 	{"state file moved", "bc42951cd71046eeb6496ce3a5db71b6", notice},
 	{"state guessed from what runs", "589fdb8963394aaea5f944e94d0f6add", warning},
+	{"configuration file broken", "eea4099375e94a40a2a1cf8eea524ac9", failure},
 	{"configuration changed since the last deploy", "c80369a07a56442ca9b5d1d1c4ef2284", notice},
 	{"configuration in force not usable", "6ea21396f3da446593147c67b59619a7", warning},
 	{"configuration in force not kept", "6c552c5dba174f0ca24a6e4d4603decf", failure},

@@ -58,16 +58,26 @@ type daemon struct {
 	config  *config.Config
 	log     *slog.Logger
 	archive supervisor.Archive // nil when the log does not go to the journal
-	runner  *runner.Direct
+	broken  error              // what is wrong with the file of config, when it is the one in force instead
+	runner  closableRunner
+	lock    *supervisor.Lock // nil when the instance needs none
+	ending  stopKind
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
 	supervisor *supervisor.Supervisor
 
+	version         string
 	proxyListener   net.Listener
 	controlListener net.Listener
 
 	defect atomic.Pointer[error] // the first actor's that ended by itself
+}
+
+// closableRunner is a runner that holds something of this program.
+type closableRunner interface {
+	runner.Runner
+	Close()
 }
 
 // lastWords is how long the end of the daemon waits for answers and log lines
@@ -78,14 +88,14 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
-	cfg, err := e.load(o.config)
+	cfg, broken, err := e.loadForDaemon(o)
 	if err != nil {
 		return err
 	}
 	output, journalled := e.logOutput(cfg.Application)
 	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{config: cfg, log: newLog(lines)}
+	d := &daemon{config: cfg, broken: broken, log: newLog(lines), ending: stopEverything}
 	if journalled {
 		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
 	}
@@ -93,8 +103,7 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 		return err
 	}
 	defer d.close()
-	ready.say()
-	return d.run(signals)
+	return d.run(ctx, signals, ready)
 }
 
 // build brings up the parts in their order: an address that is taken is
@@ -108,6 +117,9 @@ func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error)
 			d.close()
 		}
 	}()
+	if err := d.claim(); err != nil {
+		return err
+	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
@@ -115,7 +127,7 @@ func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error)
 }
 
 // chooseRunner makes the runner that is asked for.
-func (d *daemon) chooseRunner(e *env, kind string) (err error) {
+func (d *daemon) chooseRunner(e *env, kind string) error {
 	if kind == "" {
 		kind = e.Getenv("ROLLBRIDGE_RUNNER")
 	}
@@ -126,8 +138,12 @@ func (d *daemon) chooseRunner(e *env, kind string) (err error) {
 	default:
 		return usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
 	}
-	d.runner, err = runner.NewDirect()
-	return err
+	direct, err := runner.NewDirect()
+	if err != nil {
+		return err
+	}
+	d.runner = direct
+	return nil
 }
 
 // join makes the parts that need one another.
@@ -142,26 +158,34 @@ func (d *daemon) join() error {
 	d.supervisor = supervisor.New(supervisor.Options{
 		Config:    d.config,
 		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Parse:     func(source []byte) (*config.Config, error) { return config.ParseAs(file, source) },
+		Broken:    d.broken,
 		Runner:    d.runner,
 		Proxy:     d.proxy,
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
+		State:     d.statePaths(),
 		Archive:   d.archive,
 	})
 	d.supervisor.Commands(d.control)
-	d.noteStart(program)
+	d.version = program.Version
+	d.noteListeners()
 	return nil
 }
 
-// noteStart records what is there now.
-func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
+// noteListeners records where it listens.
+func (d *daemon) noteListeners() {
 	host, port, _ := net.SplitHostPort(d.proxyListener.Addr().String())
 	number, _ := strconv.Atoi(port)
 	d.note("proxy listening", map[string]any{"host": host, "port": number})
 	d.note("control socket listening", map[string]any{"path": d.config.Control.Path})
+}
+
+// noteStart records that it serves.
+func (d *daemon) noteStart() {
 	d.note("daemon started", map[string]any{
-		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
+		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": d.version,
 	})
 	if keys := notInEffect(d.config, d.runner.Kind()); len(keys) > 0 {
 		d.note("configuration not in effect yet", map[string]any{"keys": keys})
@@ -172,9 +196,6 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 // on in this version, or with this runner.
 func notInEffect(cfg *config.Config, runner string) []string {
 	var keys []string
-	if cfg.StatePath != "" {
-		keys = append(keys, "statePath")
-	}
 	if cfg.LegacyTakeover != nil {
 		keys = append(keys, "legacyTakeover")
 	}
@@ -258,15 +279,31 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 	return err
 }
 
-// run serves until everything is stopped. An actor that ends by itself takes the
-// others with it, in order.
-func (d *daemon) run(signals <-chan os.Signal) error {
+// run takes up what is there and serves until everything is stopped, or left to
+// the next daemon. Commands are answered from the first moment; clients wait to
+// be accepted until it is known where their requests go. An actor that ends by
+// itself takes the others with it, in order.
+func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready readyPipe) error {
+	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	if err := d.supervisor.Resume(ctx); err != nil {
+		return err
+	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
-	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	go d.sayReady(ready)
 	<-d.supervisor.Done()
 	d.awaitAnswers()
-	return errors.Join(d.broken(), d.supervisor.Err())
+	return errors.Join(d.brokenDown(), d.supervisor.Err())
+}
+
+// sayReady tells whoever waits that the daemon serves.
+func (d *daemon) sayReady(ready readyPipe) {
+	select {
+	case <-d.supervisor.Resumed():
+		d.noteStart()
+		ready.say()
+	case <-d.supervisor.Done():
+	}
 }
 
 // actor runs one part of the daemon. That it ends is right only after it was
@@ -277,15 +314,16 @@ func (d *daemon) actor(name string, serve func() error) {
 	}
 }
 
-// breakDown shuts the daemon down because a part of it does not work any more.
+// breakDown ends the daemon because a part of it does not work any more. If they
+// can, its processes go on, for the next one.
 func (d *daemon) breakDown(err error) {
 	d.note("listener broken", map[string]any{"error": err.Error()})
 	d.defect.CompareAndSwap(nil, &err)
-	d.supervisor.Shutdown(context.Background())
+	d.supervisor.Detach(context.Background())
 }
 
-// broken is why the daemon could not go on, nil when it was told to end.
-func (d *daemon) broken() error {
+// brokenDown is why the daemon could not go on, nil when it was told to end.
+func (d *daemon) brokenDown() error {
 	if err := d.defect.Load(); err != nil {
 		return *err
 	}
@@ -314,4 +352,5 @@ func (d *daemon) close() {
 		d.proxyListener.Close()
 	}
 	d.runner.Close()
+	d.lock.Release()
 }

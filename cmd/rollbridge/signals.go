@@ -27,24 +27,33 @@ func watchSignals() <-chan os.Signal {
 	return signals
 }
 
-// mindSignals shuts the daemon down at the first SIGTERM or SIGINT. Every
-// other signal is an event and changes nothing.
+// mindSignals ends the daemon at the first SIGTERM or SIGINT. Every other signal
+// is an event and changes nothing.
 func (d *daemon) mindSignals(signals <-chan os.Signal) {
 	stopping := false
 	for s := range signals {
-		begin := !stopping && (s == unix.SIGTERM || s == unix.SIGINT)
-		d.noteSignal(s, begin)
-		if begin {
-			stopping = true
-			go d.supervisor.Shutdown(context.Background())
+		if stopping || s != unix.SIGTERM && s != unix.SIGINT {
+			d.noteSignal(s, "none")
+			continue
 		}
+		stopping = true
+		go d.endOn(s)
 	}
 }
 
-func (d *daemon) noteSignal(s os.Signal, begin bool) {
-	action := "none"
-	if begin {
-		action = "shutdown"
+// endOn ends the daemon, with its processes or without them.
+func (d *daemon) endOn(s os.Signal) {
+	ctx := context.Background()
+	if d.survives() && d.ending(ctx) {
+		d.noteSignal(s, "restart")
+		d.supervisor.Detach(ctx)
+		return
 	}
+	d.noteSignal(s, "shutdown")
+	d.supervisor.Shutdown(ctx)
+}
+
+// noteSignal records a signal, and what the daemon does about it.
+func (d *daemon) noteSignal(s os.Signal, action string) {
 	d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 }

@@ -64,7 +64,13 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, problems := Parse(path, src, DefaultOptions())
+	return ParseAs(path, src)
+}
+
+// ParseAs reads a text as if it stood in that file, for the calling process. The
+// error is Problems.
+func ParseAs(file string, source []byte) (*Config, error) {
+	c, problems := Parse(file, source, DefaultOptions())
 	if len(problems) > 0 {
 		return nil, problems
 	}
