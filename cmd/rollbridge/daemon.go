@@ -117,10 +117,10 @@ func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error)
 			d.close()
 		}
 	}()
-	if err := d.claim(); err != nil {
+	if err := d.listen(ctx); err != nil {
 		return err
 	}
-	if err := d.listen(ctx); err != nil {
+	if err := d.claim(); err != nil {
 		return err
 	}
 	return d.join()
