@@ -24,7 +24,6 @@ import (
 	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
-	"rollbridge/supervisor/runner"
 	"rollbridge/supervisor/systemd"
 )
 
@@ -44,24 +43,27 @@ signals change nothing.`,
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
 			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.BoolVar(&o.user, "user", false, "let the systemd of the calling user keep processes running, without root")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}
 }
 
-type daemonOptions struct{ config, runner string }
+type daemonOptions struct {
+	config, runner string
+	user           bool
+}
 
 // A daemon is all the parts, built and joined. It runs as a list of actors,
 // the proxy, the control socket, the supervisor and the signals; it ends when
 // the supervisor says that everything is stopped.
 type daemon struct {
 	config  *config.Config
+	broken  error // what is wrong with the file, when config is the one in force instead
 	log     *slog.Logger
 	archive supervisor.Archive // nil when the log does not go to the journal
-	broken  error              // what is wrong with the file of config, when it is the one in force instead
-	runner  closableRunner
-	lock    *supervisor.Lock // nil when the instance needs none
-	ending  stopKind
+	runner  *chosenRunner
+	lock    *supervisor.Lock // nil when processes end with the daemon
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
@@ -72,12 +74,6 @@ type daemon struct {
 	controlListener net.Listener
 
 	defect atomic.Pointer[error] // the first actor's that ended by itself
-}
-
-// closableRunner is a runner that holds something of this program.
-type closableRunner interface {
-	runner.Runner
-	Close()
 }
 
 // lastWords is how long the end of the daemon waits for answers and log lines
@@ -95,7 +91,7 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	output, journalled := e.logOutput(cfg.Application)
 	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{config: cfg, broken: broken, log: newLog(lines), ending: stopEverything}
+	d := &daemon{config: cfg, broken: broken, log: newLog(lines)}
 	if journalled {
 		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
 	}
@@ -103,47 +99,30 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 		return err
 	}
 	defer d.close()
-	return d.run(ctx, signals, ready)
+	return d.run(ctx, signals, func() {
+		lines.Flush(lastWords)
+		ready.say()
+	})
 }
 
-// build brings up the parts in their order: an address that is taken is
-// noticed before anything else is touched.
+// build brings up the parts in their order: an address that is taken and an
+// instance that runs already are noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
-	if err := d.chooseRunner(e, o.runner); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
+	if d.runner, err = e.chooseRunner(ctx, o, d.config, d.note); err != nil {
+		return err
+	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
-	if err := d.claim(); err != nil {
-		return err
+	if err := d.lockInstance(); err != nil {
+		return advised(err)
 	}
 	return d.join()
-}
-
-// chooseRunner makes the runner that is asked for.
-func (d *daemon) chooseRunner(e *env, kind string) error {
-	if kind == "" {
-		kind = e.Getenv("ROLLBRIDGE_RUNNER")
-	}
-	switch kind {
-	case "", "auto", "direct":
-	case "systemd":
-		return complaint("the systemd runner is not in this version", "use --runner direct, or leave it out")
-	default:
-		return usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
-	}
-	direct, err := runner.NewDirect()
-	if err != nil {
-		return err
-	}
-	d.runner = direct
-	return nil
 }
 
 // join makes the parts that need one another.
@@ -158,15 +137,17 @@ func (d *daemon) join() error {
 	d.supervisor = supervisor.New(supervisor.Options{
 		Config:    d.config,
 		Load:      func() (*config.Config, error) { return config.Load(file) },
-		Parse:     func(source []byte) (*config.Config, error) { return config.ParseAs(file, source) },
-		Broken:    d.broken,
+		Parse:     func(source []byte) (*config.Config, error) { return config.LoadSource(file, source) },
 		Runner:    d.runner,
 		Proxy:     d.proxy,
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
-		State:     d.statePaths(),
 		Archive:   d.archive,
+		State:     d.statePaths(),
+
+		RunnerReason: d.runner.reason,
+		Broken:       d.broken,
 	})
 	d.supervisor.Commands(d.control)
 	d.version = program.Version
@@ -207,7 +188,13 @@ func notInEffect(cfg *config.Config, runner string) []string {
 	return keys
 }
 
-func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
+// note records an event. What happens before there is a supervisor goes into
+// the log alone.
+func (d *daemon) note(message string, data map[string]any) {
+	if d.supervisor != nil {
+		d.supervisor.Note(message, data)
+	}
+}
 
 func (d *daemon) commandFailed(peer control.Peer, command string, err error) {
 	d.note("command failed", map[string]any{"command": command, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
@@ -279,30 +266,38 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 	return err
 }
 
-// run takes up what is there and serves until everything is stopped, or left to
-// the next daemon. Commands are answered from the first moment; clients wait to
-// be accepted until it is known where their requests go. An actor that ends by
-// itself takes the others with it, in order.
-func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready readyPipe) error {
+// run takes up what earlier daemons have left, and serves until everything is
+// stopped, or left to the next daemon. Commands are answered from the first
+// moment; clients wait to be accepted until it is known where their requests go.
+// Ready is said when requests are answered as far as they can be. An actor that
+// ends by itself takes the others with it, in order.
+func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
 	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
 	if err := d.supervisor.Resume(ctx); err != nil {
-		return err
+		return advised(err)
 	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
-	go d.sayReady(ready)
+	select {
+	case <-d.supervisor.Resumed():
+		d.noteStart()
+		ready()
+	case <-d.supervisor.Done():
+	}
 	<-d.supervisor.Done()
+	d.stayDown(ctx)
 	d.awaitAnswers()
 	return errors.Join(d.brokenDown(), d.supervisor.Err())
 }
 
-// sayReady tells whoever waits that the daemon serves.
-func (d *daemon) sayReady(ready readyPipe) {
-	select {
-	case <-d.supervisor.Resumed():
-		d.noteStart()
-		ready.say()
-	case <-d.supervisor.Done():
+// stayDown has systemd stop the daemon's own unit after a shutdown, so that it
+// is not started again.
+func (d *daemon) stayDown(ctx context.Context) {
+	if d.brokenDown() != nil || d.supervisor.Detached() {
+		return
+	}
+	if err := d.runner.stayDown(ctx); err != nil {
+		d.note("own unit not stopped", map[string]any{"error": err.Error()})
 	}
 }
 
@@ -314,8 +309,8 @@ func (d *daemon) actor(name string, serve func() error) {
 	}
 }
 
-// breakDown ends the daemon because a part of it does not work any more. If they
-// can, its processes go on, for the next one.
+// breakDown ends the daemon because a part of it does not work any more;
+// processes that outlive it are left to the next one.
 func (d *daemon) breakDown(err error) {
 	d.note("listener broken", map[string]any{"error": err.Error()})
 	d.defect.CompareAndSwap(nil, &err)
@@ -351,6 +346,8 @@ func (d *daemon) close() {
 	if d.proxyListener != nil {
 		d.proxyListener.Close()
 	}
-	d.runner.Close()
+	if d.runner != nil {
+		d.runner.close()
+	}
 	d.lock.Release()
 }

@@ -2,33 +2,19 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"os"
 
 	"rollbridge/socket"
+	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 )
 
-// survives reports whether processes outlive the daemon.
-func (d *daemon) survives() bool { return d.runner.Kind() == "systemd" }
-
-// statePaths are where the daemon remembers. When processes outlive it, it has
-// to; otherwise only when `statePath` says so.
-func (d *daemon) statePaths() supervisor.StatePaths {
-	if !d.survives() {
-		return supervisor.StatePaths{File: d.config.StatePath}
-	}
-	places := config.PlacesOf(d.config.File, d.config.Application)
-	paths := supervisor.StatePaths{File: cmp.Or(d.config.StatePath, places.StateFile()), Active: places.ActiveConfig()}
-	if before, err := inForce(d.config.File, paths.Active); err == nil {
-		paths.Before = append(paths.Before, cmp.Or(before.StatePath, places.StateFile()))
-	}
-	return paths
-}
-
-// claim makes this daemon the only one of its instance.
-func (d *daemon) claim() (err error) {
-	if !d.survives() {
+// lockInstance makes sure that no other daemon has the processes of this
+// instance. Those of the direct runner belong to nobody else anyway.
+func (d *daemon) lockInstance() (err error) {
+	if !d.runner.outlives {
 		return nil
 	}
 	places := config.PlacesOf(d.config.File, d.config.Application)
@@ -39,13 +25,40 @@ func (d *daemon) claim() (err error) {
 	return err
 }
 
+// advised adds to an error at the start of the daemon what can be done about it.
+func advised(err error) error {
+	var refused *socket.Error
+	var known *control.Error
+	switch {
+	case errors.As(err, &refused):
+		return failure(err, refused.Hint)
+	case errors.As(err, &known):
+		return failure(err, known.Hint)
+	}
+	return err
+}
+
+// statePaths are where the daemon remembers. The direct runner does only when
+// it is told where.
+func (d *daemon) statePaths() supervisor.StatePaths {
+	if !d.runner.outlives {
+		return supervisor.StatePaths{File: d.config.StatePath}
+	}
+	places := config.PlacesOf(d.config.File, d.config.Application)
+	paths := supervisor.StatePaths{File: cmp.Or(d.config.StatePath, places.StateFile()), Active: places.ActiveConfig()}
+	if before, err := inForce(d.config.File, paths.Active); err == nil {
+		paths.Before = append(paths.Before, cmp.Or(before.StatePath, places.StateFile()))
+	}
+	return paths
+}
+
 // inForce reads the copy of the configuration in force, whose own place is file.
 func inForce(file, copy string) (*config.Config, error) {
 	source, err := os.ReadFile(copy)
 	if err != nil {
 		return nil, err
 	}
-	return config.ParseAs(file, source)
+	return config.LoadSource(file, source)
 }
 
 // loadForDaemon is load, but where the file is broken the configuration in force

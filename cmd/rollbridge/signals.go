@@ -32,19 +32,21 @@ func watchSignals() <-chan os.Signal {
 func (d *daemon) mindSignals(signals <-chan os.Signal) {
 	stopping := false
 	for s := range signals {
-		if stopping || s != unix.SIGTERM && s != unix.SIGINT {
+		begin := !stopping && (s == unix.SIGTERM || s == unix.SIGINT)
+		if !begin {
 			d.noteSignal(s, "none")
 			continue
 		}
 		stopping = true
-		go d.endOn(s)
+		go d.end(s)
 	}
 }
 
-// endOn ends the daemon, with its processes or without them.
-func (d *daemon) endOn(s os.Signal) {
+// end shuts everything down, or leaves the processes to the next daemon when
+// systemd is only restarting this one.
+func (d *daemon) end(s os.Signal) {
 	ctx := context.Background()
-	if d.survives() && d.ending(ctx) {
+	if d.runner.leaves(ctx) {
 		d.noteSignal(s, "restart")
 		d.supervisor.Detach(ctx)
 		return
@@ -53,7 +55,6 @@ func (d *daemon) endOn(s os.Signal) {
 	d.supervisor.Shutdown(ctx)
 }
 
-// noteSignal records a signal, and what the daemon does about it.
 func (d *daemon) noteSignal(s os.Signal, action string) {
 	d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 }

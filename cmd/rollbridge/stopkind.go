@@ -27,8 +27,12 @@ const askPatience = 2 * time.Second
 
 // byOwnJob decides by why the daemon is stopped. Only when its unit, or the whole
 // machine, is being stopped do its processes end: a restart keeps them, and so
-// does a signal of which nobody knows where it came from.
+// does a signal of which nobody knows where it came from. A daemon that is no
+// unit is started again by nobody.
 func byOwnJob(m unitManager, unit string) stopKind {
+	if unit == "" {
+		return stopEverything
+	}
 	return func(ctx context.Context) (detach bool) {
 		ctx, cancel := context.WithTimeout(ctx, askPatience)
 		defer cancel()

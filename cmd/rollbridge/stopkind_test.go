@@ -45,6 +45,12 @@ func TestOnlyAStopEndsTheProcesses(t *testing.T) {
 	}
 }
 
+func TestDaemonThatIsNoUnitTakesItsProcessesWithIt(t *testing.T) {
+	if byOwnJob(playedManager{job: "restart"}, "")(t.Context()) {
+		t.Error("it leaves them, and nobody starts another daemon")
+	}
+}
+
 func TestOwnUnitIsTheInnermostService(t *testing.T) {
 	for cgroups, want := range map[string]string{
 		"0::/system.slice/rollbridge.service\n":                                           "rollbridge.service",
