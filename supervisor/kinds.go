@@ -99,6 +99,7 @@ var kinds = []Kind{
 	{"proxy error", "bba689549ea84153aa506d174ff99b4d", warning},
 	{"command failed", "20611e2cd928433e8e569692fb354b63", warning},
 	{"control connection error", "1ad211d18da24586869a5a1e633a7957", warning},
+	{"configuration file broken", "eea4099375e94a40a2a1cf8eea524ac9", failure},
 	{"restart starting", "64ab04785bbb43e6af114e863db137b4", notice},
 	{"processes left to the next daemon", "6d9f460a7187470e87e73eb271dae5b7", notice},
 	{"shutdown starting", "767e76579b6c44c9aab0d3cfd0b14a6f", notice},
