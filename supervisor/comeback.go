@@ -56,7 +56,7 @@ func (c *comeback) run(op *operation) {
 			return
 		}
 		c.replaceSingletons()
-		if err == nil || !c.isWanted() || !slices.Contains(c.gone, c.release.web) {
+		if err == nil || !slices.Contains(c.gone, c.release.web) {
 			c.s.setProblem(resumeCommand, "")
 			return
 		}
@@ -82,7 +82,7 @@ func (c *comeback) tell() {
 // start starts what does not run and is not due either. It reports false when
 // the operation was cancelled; then nothing is left of what it has started.
 func (c *comeback) start(op *operation) bool {
-	c.s.proxy.Switch(c.release.upstream)
+	c.ifWanted(func() { c.s.proxy.Switch(c.release.upstream) })
 	var started []runner.Process
 	for _, p := range c.gone {
 		if !isDown(p) {
@@ -105,7 +105,7 @@ func (c *comeback) start(op *operation) bool {
 
 // cancelled undoes a start that was cancelled.
 func (c *comeback) cancelled(op *operation, started []runner.Process) {
-	c.s.proxy.Switch(nil)
+	c.ifWanted(func() { c.s.proxy.Switch(nil) })
 	if err := stopInOrder(c.s.life, started); err != nil {
 		c.s.Note("release drain failed", map[string]any{"error": err.Error(), "releaseId": c.release.id, "generation": c.release.generation})
 	}
@@ -130,7 +130,7 @@ func (c *comeback) awaitAnswer() error {
 		case <-changed:
 		case <-again:
 		case <-late.C:
-			c.s.setProblem(resumeCommand, c.problem(errResumeTimeout))
+			c.ifWanted(func() { c.s.problems[resumeCommand] = c.problem(errResumeTimeout) })
 			c.tell()
 		case <-c.s.ending.Done():
 			return context.Cause(c.s.ending)
@@ -145,10 +145,19 @@ func (c *comeback) isBack() bool {
 }
 
 // isWanted reports whether the release is still the active one.
-func (c *comeback) isWanted() bool {
+func (c *comeback) isWanted() (wanted bool) {
+	c.ifWanted(func() { wanted = true })
+	return wanted
+}
+
+// ifWanted does something in the same step in which it sees that the release is
+// still the active one.
+func (c *comeback) ifWanted(do func()) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	return c.s.active == c.release
+	if c.s.active == c.release {
+		do()
+	}
 }
 
 // replaceSingletons starts the singletons that are missing, and replaces those of
@@ -191,15 +200,13 @@ func (c *comeback) again() (op *operation, gone bool) {
 // failed tells that the release is not back, and when it is tried again. Until
 // then requests are refused: nothing would answer them.
 func (c *comeback) failed(err error, pause time.Duration) {
-	c.s.setProblem(resumeCommand, c.problem(err))
 	c.s.Note("release not brought back", map[string]any{
 		"error": err.Error(), "releaseId": c.release.id, "generation": c.release.generation, "retryInMs": pause.Milliseconds(),
 	})
-	c.s.mu.Lock()
-	if c.s.active == c.release {
+	c.ifWanted(func() {
+		c.s.problems[resumeCommand] = c.problem(err)
 		c.s.proxy.Switch(nil)
-	}
-	c.s.mu.Unlock()
+	})
 	c.tell()
 }
 

@@ -159,6 +159,7 @@ func (s *Supervisor) activate(op *operation, next *release) (previous *release, 
 	s.generations[next.id] = next.generation
 	next.startedServices = nil
 	s.active, s.comeback, s.config = next, next, next.config
+	delete(s.problems, resumeCommand)
 	s.listLocked(next)
 	s.proxy.Configure(s.proxyOptions(next.config))
 	s.proxy.Switch(next.upstream)

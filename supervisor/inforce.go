@@ -40,13 +40,13 @@ func (s *Supervisor) keepCandidate(cfg *config.Config) error {
 	if !s.survives() {
 		return nil
 	}
-	return replaceFile(s.opt.State.candidate(), cfg.Source)
+	return s.opt.disk.replace(s.opt.State.candidate(), cfg.Source)
 }
 
 // dropCandidate forgets the text of a release that did not start.
 func (s *Supervisor) dropCandidate() {
 	if s.survives() {
-		os.Remove(s.opt.State.candidate()) // what is left is overwritten by the next deploy
+		s.opt.disk.remove(s.opt.State.candidate()) // what is left is overwritten by the next deploy
 	}
 }
 
@@ -56,7 +56,7 @@ func (s *Supervisor) keepInForce() error {
 	if !s.survives() {
 		return nil
 	}
-	return renameSynced(s.opt.State.candidate(), s.opt.State.Active)
+	return s.opt.disk.rename(s.opt.State.candidate(), s.opt.State.Active)
 }
 
 // settleInForce has the configuration of the release that came back in its
@@ -65,7 +65,7 @@ func (s *Supervisor) settleInForce(cfg *config.Config) {
 	if kept, err := os.ReadFile(s.opt.State.Active); err == nil && bytes.Equal(kept, cfg.Source) {
 		return
 	}
-	if err := replaceFile(s.opt.State.Active, cfg.Source); err != nil {
+	if err := s.opt.disk.replace(s.opt.State.Active, cfg.Source); err != nil {
 		s.Note("configuration in force not kept", map[string]any{"error": err.Error(), "path": s.opt.State.Active})
 	}
 }

@@ -108,7 +108,7 @@ func (s *Supervisor) leaveOrphans() error {
 	orphans := s.orphans
 	s.mu.Unlock()
 	if len(orphans) == 0 {
-		err := os.Remove(s.opt.State.File)
+		err := s.opt.disk.remove(s.opt.State.File)
 		if os.IsNotExist(err) {
 			return nil
 		}
@@ -122,5 +122,5 @@ func (s *Supervisor) leaveOrphans() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(s.opt.State.File, append(b, '\n'))
+	return s.opt.disk.replace(s.opt.State.File, append(b, '\n'))
 }

@@ -157,7 +157,7 @@ func (s *Supervisor) releaseRecordLocked(r *release) releaseRecord {
 }
 
 func processRecordOf(p runner.Process) processRecord {
-	rec := processRecord{ProcessStatus: processFigures(p), Ref: p.Ref()}
+	rec := processRecord{ProcessStatus: processStatus(p), Ref: p.Ref()}
 	if a, ok := p.(*adopted); ok {
 		rec.extra = a.extra
 	}

@@ -65,11 +65,13 @@ type RestartResult struct {
 }
 
 // EventsArgs are the fields of the `events` command. A Limit that is no number
-// above 0 means all. With Follow, events are streamed as progress lines until
-// the client leaves.
+// above 0 means the last 1000, or with Since all. Since, an RFC 3339 time, leaves
+// out what happened before. With Follow, events are streamed as progress lines
+// until the client leaves.
 type EventsArgs struct {
-	Limit  any  `json:"limit,omitempty"`
-	Follow bool `json:"follow,omitempty"`
+	Limit  any    `json:"limit,omitempty"`
+	Since  string `json:"since,omitempty"`
+	Follow bool   `json:"follow,omitempty"`
 }
 
 // EventsResult answers events, oldest first.
@@ -78,12 +80,14 @@ type EventsResult struct {
 }
 
 // LogsArgs are the fields of the `logs` command. ProcessID is an instance id
-// or, as an addition, the id of all replicas. With Follow, new lines are
-// streamed as progress lines (LogLine) until the client leaves.
+// or, as an addition, the id of all replicas. Since, an RFC 3339 time, leaves out
+// older lines. With Follow, new lines are streamed as progress lines (LogLine)
+// until the client leaves.
 type LogsArgs struct {
 	ProcessID string `json:"processId,omitempty"`
 	Release   string `json:"releaseId,omitempty"`
-	Lines     int    `json:"lines,omitempty"` // 0 is all that is kept
+	Lines     int    `json:"lines,omitempty"` // 0 is as many as outputLines says, or with Since all
+	Since     string `json:"since,omitempty"`
 	Follow    bool   `json:"follow,omitempty"`
 }
 
@@ -125,6 +129,13 @@ type Progress struct {
 	// "singletons", "drain", "undo", "stop", "restart".
 	Phase   string `json:"phase"`
 	Message string `json:"message"` // for people: "start web on port 18001"
+}
+
+// StatusArgs are the fields of the `status` command.
+type StatusArgs struct {
+	// WithoutLogs leaves out the output of processes, which may take a moment to
+	// read.
+	WithoutLogs bool `json:"withoutLogs,omitempty"`
 }
 
 // StatusResult answers status and stop.

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -100,7 +99,7 @@ func (s *Supervisor) takeUp(ctx context.Context, op *operation, m memory, left [
 // when `statePath` is set back.
 func (r *resumption) forgetMovedState() {
 	if !r.memory.missing {
-		os.Remove(r.memory.path) // what cannot be removed is told by the next move
+		r.s.opt.disk.remove(r.memory.path) // what cannot be removed is told by the next move
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 type stateFile struct {
 	path     string
 	snapshot func() ([]byte, error)
-	replace  func(path string, content []byte) error // replaceFile
-	tell     func(error)                             // of a failure that is new, and with nil of its end
-	interval time.Duration                           // between writes that nobody asked for; 0 is none
+	disk     disk
+	tell     func(error)   // of a failure that is new, and with nil of its end
+	interval time.Duration // between writes that nobody asked for; 0 is none
 
 	asked chan struct{} // a place for one: something has changed, or somebody waits
 	quit  chan struct{}
@@ -31,9 +31,9 @@ type stateFile struct {
 
 var errNotKept = errors.New("the state is not kept any more")
 
-func newStateFile(path string, snapshot func() ([]byte, error), tell func(error)) *stateFile {
+func newStateFile(path string, d disk, snapshot func() ([]byte, error), tell func(error)) *stateFile {
 	return &stateFile{
-		path: path, snapshot: snapshot, replace: replaceFile, tell: tell,
+		path: path, snapshot: snapshot, disk: d, tell: tell,
 		asked: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -163,7 +163,7 @@ func (f *stateFile) write() error {
 
 	content, err := f.snapshot()
 	if err == nil {
-		err = f.replace(f.path, content)
+		err = f.disk.replace(f.path, content)
 	}
 	f.mu.Lock()
 	f.failure = err
@@ -176,6 +176,16 @@ func (f *stateFile) write() error {
 	}
 	return err
 }
+
+// disk is what the daemon does to its files: the functions below, unless a test
+// breaks them.
+type disk struct {
+	replace func(path string, content []byte) error
+	rename  func(from, to string) error
+	remove  func(path string) error
+}
+
+var realDisk = disk{replaceFile, renameSynced, os.Remove}
 
 // replaceFile puts content in place of what path holds, or leaves it as it was:
 // whoever reads it, after a crash of the machine too, finds one or the other.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"net"
 	"os"
@@ -16,11 +17,59 @@ import (
 )
 
 // Status tells what runs. It never waits for an operation.
-func (s *Supervisor) Status(context.Context, struct{}, func(any)) (StatusResult, error) {
-	return s.status(), nil
+func (s *Supervisor) Status(ctx context.Context, args StatusArgs, _ func(any)) (StatusResult, error) {
+	result, processes := s.statusNow()
+	if !args.WithoutLogs {
+		result.addLogs(ctx, processes)
+	}
+	return result, nil
 }
 
+// status is the answer of commands that change what runs.
 func (s *Supervisor) status() StatusResult {
+	result, _ := s.Status(context.Background(), StatusArgs{}, nil)
+	return result
+}
+
+// logsTime is how long status waits for the output of processes.
+const logsTime = 2 * time.Second
+
+// addLogs reads the output of the processes, in their order in the result.
+// Output that cannot be read, or not in time, is missing: the rest is what
+// matters.
+func (r *StatusResult) addLogs(ctx context.Context, processes []runner.Process) {
+	ctx, cancel := context.WithTimeout(ctx, logsTime)
+	defer cancel()
+	lines, _ := tails(ctx, processes, runner.Window{})
+	i := 0
+	for status := range r.processes() {
+		status.Logs = logLines(lines[i])
+		i++
+	}
+}
+
+// processes are all processes in the result, in the order of the text.
+func (r *StatusResult) processes() iter.Seq[*ProcessStatus] {
+	return func(yield func(*ProcessStatus) bool) {
+		for i := range r.Releases {
+			for j := range r.Releases[i].Processes {
+				if !yield(&r.Releases[i].Processes[j]) {
+					return
+				}
+			}
+		}
+		for _, owned := range [][]OwnedProcess{r.Services, r.Singletons} {
+			for i := range owned {
+				if !yield(&owned[i].Process) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// statusNow is the status without logs, and its processes in their order.
+func (s *Supervisor) statusNow() (StatusResult, []runner.Process) {
 	s.forgetDeadOrphans()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,10 +93,12 @@ func (s *Supervisor) status() StatusResult {
 		StatePath:       s.opt.State.File,
 		Problems:        s.problemsLocked(),
 	}
+	var processes []runner.Process
 	for _, r := range s.releases {
 		result.Releases = append(result.Releases, r.statusLocked())
+		processes = append(processes, r.processes...)
 	}
-	return result
+	return result, slices.Concat(processes, s.services, s.singletons)
 }
 
 func controlStatus(c config.Control) ControlStatus {
@@ -137,14 +188,8 @@ func ownedStatus(processes []runner.Process) []OwnedProcess {
 	return owned
 }
 
+// processStatus is the status of a process without its output.
 func processStatus(p runner.Process) ProcessStatus {
-	status := processFigures(p)
-	status.Logs = logLines(p.Output(0).Lines)
-	return status
-}
-
-// processFigures is the status of a process without its output.
-func processFigures(p runner.Process) ProcessStatus {
 	spec := p.Spec()
 	st, _ := p.Watch()
 	status := ProcessStatus{
@@ -155,6 +200,7 @@ func processFigures(p runner.Process) ProcessStatus {
 		ID:                  spec.Instance,
 		LastMemoryRestartAt: timestamp(st.LastMemoryRestartAt),
 		LastStartReason:     st.Reason,
+		Logs:                []LogLine{},
 		MemoryRestarts:      st.MemoryRestarts,
 		PID:                 st.PID,
 		Policy:              string(spec.Policy),
@@ -205,7 +251,11 @@ func pidOrNil(pid int) *int {
 func logLines(lines []runner.Line) []LogLine {
 	out := make([]LogLine, len(lines))
 	for i, l := range lines {
-		out[i] = LogLine{At: timestamp(l.At), Line: l.Text, Stream: l.Stream}
+		out[i] = logLine(l)
 	}
 	return out
+}
+
+func logLine(l runner.Line) LogLine {
+	return LogLine{At: timestamp(l.At), Line: l.Text, Stream: l.Stream}
 }

@@ -62,6 +62,7 @@ func (s *Supervisor) beginStop(id string) (r *release, wasActive bool, err error
 	if wasActive = r == s.active; wasActive {
 		s.proxy.Switch(nil)
 		s.active, s.comeback = nil, nil
+		delete(s.problems, resumeCommand)
 		s.retireLocked(r, s.config)
 	}
 	if r.state == stopped {

@@ -18,8 +18,8 @@ import (
 	"rollbridge/supervisor/runner"
 )
 
-// Options are what a Supervisor works with. State may be left out, and what
-// stands below it; the rest must be given.
+// Options are what a Supervisor works with. Archive and State may be left out,
+// and what stands below them; the rest must be given.
 type Options struct {
 	Config    *config.Config
 	Load      func() (*config.Config, error)              // reads Config's file again
@@ -31,11 +31,13 @@ type Options struct {
 	Runtime   DaemonRuntime
 	// RunnerReason is why this runner was chosen, when nobody named one.
 	RunnerReason string
+	Archive      Archive // where Log and the output of processes end up, if they can be read there
 
 	State     StatePaths                                  // zero remembers nothing
 	BootID    string                                      // of the machine; the present one
 	LookupEnv func(string) (string, bool)                 // of templates; os.LookupEnv
 	Probe     func(ctx context.Context, url string) error // one health check; over HTTP
+	disk      *disk                                       // the real one
 }
 
 // Supervisor is the daemon's head. Its methods may be called concurrently.
@@ -93,6 +95,9 @@ func New(opt Options) *Supervisor {
 	if opt.Probe == nil {
 		opt.Probe = probeHTTP
 	}
+	if opt.disk == nil {
+		opt.disk = &realDisk
+	}
 	if opt.BootID == "" {
 		opt.BootID = runner.BootID()
 	}
@@ -105,7 +110,7 @@ func New(opt Options) *Supervisor {
 	s.attached, s.detach = context.WithCancelCause(s.life)
 	s.ending, s.end = context.WithCancelCause(s.life)
 	if opt.State.File != "" {
-		s.state = newStateFile(opt.State.File, s.snapshot, s.noteState)
+		s.state = newStateFile(opt.State.File, *opt.disk, s.snapshot, s.noteState)
 		if !s.survives() {
 			s.state.interval = stateInterval
 		}

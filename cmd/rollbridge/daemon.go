@@ -25,6 +25,7 @@ import (
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/runner"
+	"rollbridge/supervisor/systemd"
 )
 
 func daemonCommand() *command {
@@ -34,7 +35,8 @@ func daemonCommand() *command {
 		synopsis: "[options]",
 		short:    "Run the daemon in the foreground",
 		long: `Listens on the proxy address and the control socket and runs what is deployed,
-until it is told to shut down. Its log goes to stdout, one JSON object per line.
+until it is told to shut down. Its log goes to stdout, one JSON object per line,
+or to the journal, if that is where systemd has connected stdout.
 
 SIGTERM and SIGINT shut it down in order, like the command shutdown; other
 signals change nothing.`,
@@ -57,9 +59,10 @@ type daemonOptions struct {
 // the proxy, the control socket, the supervisor and the signals; it ends when
 // the supervisor says that everything is stopped.
 type daemon struct {
-	config *config.Config
-	log    *slog.Logger
-	runner *runner.Direct
+	config  *config.Config
+	log     *slog.Logger
+	archive supervisor.Archive // nil when the log does not go to the journal
+	runner  *runner.Direct
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
@@ -79,9 +82,17 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
-	lines := newLineWriter(e.Stdout)
+	cfg, err := e.load(o.config)
+	if err != nil {
+		return err
+	}
+	output, journalled := e.logOutput(cfg.Application)
+	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{log: newLog(lines)}
+	d := &daemon{config: cfg, log: newLog(lines)}
+	if journalled {
+		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
+	}
 	if err := d.build(ctx, e, o); err != nil {
 		return err
 	}
@@ -95,9 +106,6 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
 	kind, err := o.kind(e, os.Geteuid())
 	if err != nil {
-		return err
-	}
-	if d.config, err = e.load(o.config); err != nil {
 		return err
 	}
 	if err := d.chooseRunner(kind); err != nil {
@@ -144,6 +152,7 @@ func (d *daemon) join() error {
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
+		Archive:   d.archive,
 	})
 	d.supervisor.Commands(d.control)
 	d.noteStart(program)

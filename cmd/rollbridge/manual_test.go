@@ -56,8 +56,10 @@ var manualNotes = map[string]string{
 		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
 	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +
 		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n",
-	"logs":   "With `--follow` each line is `time process [stream] text`.\n",
-	"events": "What the events are: [logging.md](logging.md).\n",
+	"logs": "With `--follow` each line is `time process [stream] text`. `--since today` begins at midnight where the command runs. When no\n" +
+		"daemon runs and the journal has something, it is shown with a note on stderr and exit code 0: of each process the release\n" +
+		"that wrote last, or those that `--release` and `--since` ask for. See [logging.md](logging.md).\n",
+	"events": "What the events are: [logging.md](logging.md). Without a daemon they come from the journal, as with `logs`.\n",
 }
 
 func TestManualIsMadeOfTheHelpTexts(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ import (
 // signals, as the leader of a session. It returns why it could not. lastly runs
 // when only the execution is left to do; an error of it is the answer.
 func (g Gate) become(def Definition, lastly func() error) error {
-	runtime.LockOSThread() // the mask of signals is the thread's
+	runtime.LockOSThread() // user and mask of signals are a thread's
 	spec := def.Spec
 	credential, err := Credential(spec.User, spec.Group)
 	if err != nil {
@@ -71,19 +72,25 @@ func moveIn(c *syscall.Credential, spec config.Spec) error {
 	return nil
 }
 
-// takeOn changes the user of all threads. There is no way back.
+// takeOn changes the user of this thread, which is all that an execution keeps.
+// The others stay as they were: the runtime could not make a new one when the
+// user has as many processes as it may have. There is no way back.
 func takeOn(c *syscall.Credential) error {
-	groups := make([]int, len(c.Groups))
-	for i, gid := range c.Groups {
-		groups[i] = int(gid)
+	var groups unsafe.Pointer
+	if len(c.Groups) > 0 {
+		groups = unsafe.Pointer(&c.Groups[0])
 	}
-	if err := syscall.Setgroups(groups); err != nil {
-		return err
+	uid, gid := uintptr(c.Uid), uintptr(c.Gid)
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(c.Groups)), uintptr(groups), 0); errno != 0 {
+		return errno
 	}
-	if err := syscall.Setresgid(int(c.Gid), int(c.Gid), int(c.Gid)); err != nil {
-		return err
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
+		return errno
 	}
-	return syscall.Setresuid(int(c.Uid), int(c.Uid), int(c.Uid))
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // leadSession makes pid, process group and session the same number. systemd has

@@ -103,7 +103,7 @@ func TestReadersSeeWholeDefinitions(t *testing.T) {
 	mustWrite(t, d, shell("true"))
 	var readers sync.WaitGroup
 	done := make(chan struct{})
-	for range 4 {
+	for range 2 {
 		readers.Go(func() {
 			for {
 				select {
@@ -118,7 +118,7 @@ func TestReadersSeeWholeDefinitions(t *testing.T) {
 			}
 		})
 	}
-	for n := range 200 {
+	for n := range 100 {
 		mustWrite(t, d, shell(strings.Repeat("x", n*50+1)))
 	}
 	close(done)
