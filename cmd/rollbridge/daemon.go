@@ -82,6 +82,10 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
+	var err error
+	if o.runner, err = o.kind(e, os.Geteuid()); err != nil {
+		return err
+	}
 	cfg, err := e.load(o.config)
 	if err != nil {
 		return err
@@ -104,11 +108,7 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 // build brings up the parts in their order: an address that is taken is
 // noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
-	kind, err := o.kind(e, os.Geteuid())
-	if err != nil {
-		return err
-	}
-	if err := d.chooseRunner(kind); err != nil {
+	if err := d.chooseRunner(o.runner); err != nil {
 		return err
 	}
 	defer func() {
