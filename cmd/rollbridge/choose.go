@@ -28,11 +28,7 @@ type chosenRunner struct {
 // chooseRunner makes the runner that the option, else the environment, asks
 // for. Without a wish it is systemd where a usable one runs, else direct.
 func (e *env) chooseRunner(ctx context.Context, o daemonOptions, cfg *config.Config, note noter) (*chosenRunner, error) {
-	kind, err := o.kind(e, os.Geteuid())
-	if err != nil {
-		return nil, err
-	}
-	switch kind {
+	switch o.runner {
 	case "", "auto":
 		if unusable := systemdUsable(ctx, o.user); unusable != nil {
 			return directRunner(unusable.Error())

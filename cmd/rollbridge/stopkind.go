@@ -54,12 +54,12 @@ func ownUnit(getenv func(string) string) string {
 	if err != nil {
 		return ""
 	}
-	return unitOf(string(b))
+	return unitConcerned(string(b))
 }
 
-// unitOf finds the innermost service in the unified hierarchy of a
+// unitConcerned finds the innermost service in the unified hierarchy of a
 // /proc/PID/cgroup.
-func unitOf(cgroups string) string {
+func unitConcerned(cgroups string) string {
 	for line := range strings.Lines(cgroups) {
 		group, unified := strings.CutPrefix(strings.TrimSpace(line), "0::")
 		for ; unified && group != "/" && group != "."; group = path.Dir(group) {
