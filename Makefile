@@ -11,7 +11,7 @@ DEPLOYS ?= 100
 BROKEN  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: prepare help build demo test check bench soak lint fmt format vet unit vulnerabilities fuzz soak-short
+.PHONY: prepare help build demo test check bench soak test-vm testroots lint fmt format vet unit vulnerabilities fuzz soak-short
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,7 +23,7 @@ build: ## build bin/rollbridge
 demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
 	@go run ./examples/demo -rollbridge bin/rollbridge
 
-test: prepare format vet lint fuzz demo soak-short unit ## everything that CI runs, in a few minutes
+test: prepare format vet lint fuzz demo soak-short unit test-vm ## everything that CI runs, in a few minutes
 
 check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
 
@@ -39,6 +39,12 @@ soak:
 	$(BUILD) -tags brokenswitch -o .cache/rollbridge-broken ./cmd/rollbridge
 	@go run ./examples/soak -rollbridge .cache/rollbridge-broken -deploys $(DEPLOYS) -broken
 endif
+
+testroots: ## build the file systems of test hosts with systemd, as root, once
+	@go run ./supervisor/systemd/systemdtest/testhost roots
+
+test-vm: testroots ## run what needs a kernel of its own, in emulated machines, in some minutes
+	CGO_ENABLED=0 ROLLBRIDGE_TEST_VM=1 go test -count=1 -v ./supervisor/systemd/systemdtest/emulated
 
 lint: vulnerabilities ## staticcheck and govulncheck
 	@GOBIN=$(TOOLS) go install $(STATICCHECK)
@@ -59,7 +65,7 @@ format:
 vet:
 	go vet ./...
 
-unit:
+unit: testroots
 	go test -race -count=1 ./...
 
 # The data comes from the network; that it cannot be had is no fault of the code.

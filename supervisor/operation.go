@@ -61,8 +61,8 @@ func (s *Supervisor) tryBegin(op *operation, wait bool) (ended <-chan struct{}, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing:
-		return nil, errShuttingDown
+	case s.refusal != nil:
+		return nil, s.refusal
 	case s.op == nil:
 		op.since = time.Now()
 		op.ctx, op.cancel = context.WithCancelCause(s.life)
@@ -80,10 +80,14 @@ func (op *operation) busyLocked() error {
 	if op.release != "" {
 		what += " of " + op.release
 	}
+	by := fmt.Sprintf(" by uid %d (pid %d)", op.peer.UID, op.peer.PID)
+	if op.command == resumeCommand {
+		by = ""
+	}
 	return &control.Error{
 		Code: "busy",
-		Message: fmt.Sprintf("busy: %s by uid %d (pid %d) has been running for %s",
-			what, op.peer.UID, op.peer.PID, time.Since(op.since).Round(100*time.Millisecond)),
+		Message: fmt.Sprintf("busy: %s%s has been running for %s",
+			what, by, time.Since(op.since).Round(100*time.Millisecond)),
 		Hint: "wait for it with --wait, or undo it with `rollbridge cancel`",
 	}
 }

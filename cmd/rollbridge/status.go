@@ -30,7 +30,7 @@ and singletons, with their processes, ages, restarts and open connections.`,
 			if err != nil {
 				return err
 			}
-			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", struct{}{}, nil)
+			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", supervisor.StatusArgs{WithoutLogs: o.wantsText(e.Stdout)}, nil)
 			if err != nil {
 				return err
 			}

@@ -18,7 +18,7 @@ func validateCommand() *command {
 		synopsis: "[options]",
 		short:    "Check the configuration",
 		long: `Reads the configuration and names every mistake, with its place and how to mend
-it. Asks no daemon.`,
+it. Warns about environment files that do not exist yet. Asks no daemon.`,
 		example: "rollbridge validate --config rollbridge.yaml",
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &path)
@@ -36,10 +36,11 @@ it. Asks no daemon.`,
 
 // A verdict is what there is to say about a configuration file.
 type verdict struct {
-	Config *configSummary  `json:"config"` // null when there are issues
-	Issues config.Problems `json:"issues"`
-	Path   *string         `json:"path"` // as given or found; null when there is none
-	Valid  bool            `json:"valid"`
+	Config   *configSummary  `json:"config"` // null when there are issues
+	Issues   config.Problems `json:"issues"`
+	Path     *string         `json:"path"` // as given or found; null when there is none
+	Valid    bool            `json:"valid"`
+	Warnings config.Problems `json:"warnings,omitempty"`
 
 	err error // why there is nothing to read positions from; nil when there is
 }
@@ -67,15 +68,20 @@ func (e *env) validate(given string) verdict {
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		for i := range problems {
-			problems[i].File = path // as it was given
-		}
-		return verdict{Path: &path, Issues: problems}
+		return verdict{Path: &path, Issues: named(problems, path)}
 	case err != nil:
 		return unread(&path, err, loadFix)
 	}
 	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port}}
-	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary}
+	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary, Warnings: named(cfg.Warnings(), path)}
+}
+
+// named gives problems the path of the file as it was given.
+func named(problems config.Problems, path string) config.Problems {
+	for i := range problems {
+		problems[i].File = path
+	}
+	return problems
 }
 
 // unread is the verdict on a file that could not be read: one issue.
@@ -103,10 +109,13 @@ func (v verdict) exit() error {
 }
 
 // writeVerdict says it in words: on stdout that all is well, on stderr what is
-// not.
+// not or may not stay so.
 func (e *env) writeVerdict(v verdict) error {
 	switch {
 	case v.Valid:
+		for _, w := range v.Warnings {
+			fmt.Fprintf(e.Stderr, "warning: %s:%d:%d: %s\nhint: %s\n", w.File, w.Line, w.Column, w.Message, w.Fix)
+		}
 		_, err := fmt.Fprintf(e.Stdout, "%s is valid: %s, proxy on %s:%d.\n", *v.Path, processCount(v.Config.Processes), v.Config.Proxy.Host, v.Config.Proxy.Port)
 		return err
 	case v.Path == nil:

@@ -47,8 +47,10 @@ const Unlimited = -1
 // A Config is never changed after Parse; a reload makes a new one.
 type Config struct {
 	File        string // absolute path of the file it came from
+	Source      []byte // what stands in it
 	Application string
-	User, Group string // of processes without their own; "" is the daemon's
+	User, Group string    // of processes without their own; "" is the daemon's
+	EnvFiles    []EnvFile // of every process, before its own
 
 	Proxy            Proxy
 	Control          Control
@@ -60,6 +62,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	RestartGrace    time.Duration
 	ResumeTimeout   time.Duration
+
+	expected []expectation
 }
 
 // Proxy is the stable address and how traffic is moved behind it.
@@ -127,8 +131,8 @@ const (
 	Handoff    Strategy = "handoff"
 )
 
-// Process is one entry of `processes`. Command, Dir and the values of Env may
-// hold placeholders; Config.Render makes a Spec of it.
+// Process is one entry of `processes`. Command, Dir, the paths of EnvFiles and
+// the values of Env may hold placeholders; Config.Render makes a Spec of it.
 type Process struct {
 	ID             string
 	Command        string
@@ -136,6 +140,7 @@ type Process struct {
 	DeployStrategy Strategy
 	Dir            string // key `cwd`; "" is the release path, relative is below it
 	Env            map[string]string
+	EnvFiles       []EnvFile // relative ones are below the release path
 	User, Group    string
 	Port           *PortRange // nil for a process without a port
 	Health         *Health    // nil is `health: false`
@@ -208,8 +213,10 @@ type Spec struct {
 	Port        int // 0 for a process without a port
 
 	Command     string
-	Dir         string // absolute
-	Env         []string
+	Dir         string    // absolute
+	Injected    []string  // the ROLLBRIDGE_ variables that every process gets
+	EnvFiles    []EnvFile // win over Injected
+	Env         []string  // the configuration's own; win over all
 	User, Group string
 
 	Stop        Stop

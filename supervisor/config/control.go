@@ -23,7 +23,7 @@ func (v value) control(c *Config) Control {
 		Group: m.get("group").principal(),
 	}
 	if control.Path == "" {
-		control.Path = v.r.opt.controlPath(c.File, c.Application)
+		control.Path = v.r.opt.Places(c.File, c.Application).Control
 	}
 	m.get("owner").knownUser(control.Owner)
 	m.get("group").knownGroup(control.Group)

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,6 +56,20 @@ func TestReferenceHasEveryKeyAndNoOther(t *testing.T) {
 		for key := range described {
 			t.Errorf("%s: %s is described, but unknown", title, key)
 		}
+	}
+}
+
+func TestEnvironmentFileOfTheReferenceIsRead(t *testing.T) {
+	_, rest, _ := strings.Cut(reference(t), "```sh\n")
+	example, _, _ := strings.Cut(rest, "```")
+	got, err := parseEnvFile(example)
+	want := []string{
+		"PLAIN=two words  # this is part of the value; blanks around a value are not", `SINGLE=kept as it is: \n $HOME "`,
+		"DOUBLE=a backslash protects \" \\ $ ` and nothing else", "PEM=-----BEGIN KEY-----\na value in quotes may have several lines\n-----END KEY-----",
+		"LONG=a line that ends with a backslash goes on in the next one", "BARE=without quotes a backslash protects any character",
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -8,14 +8,27 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
-// Environment is the whole environment of a process: the daemon's without what
-// is meant for the daemon alone, then what the spec adds. When the process runs
-// as another user than the calling process, HOME, USER, LOGNAME and SHELL are
-// that user's, unless the spec sets them. It reads the host's user database.
-func Environment(daemon []string, s Spec) []string {
-	return merged(inherited(daemon), login(s.User), s.Env)
+// Environment is the whole environment of a process, later ones winning: the
+// daemon's without what is meant for the daemon alone; HOME, USER, LOGNAME and
+// SHELL of the process's user, when that is not the calling process's; what
+// every process is told; its environment files, read now; its own settings. It
+// reads the host's user database. as is what the process will be executed with,
+// nil for the caller's own rights.
+//
+// The error says in words which file, and which line of it, cannot be used.
+func Environment(daemon []string, s Spec, as *syscall.Credential) ([]string, error) {
+	var files []string
+	for _, f := range s.EnvFiles {
+		settings, err := f.settings(as)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, settings...)
+	}
+	return merged(inherited(daemon), login(s.User), s.Injected, files, s.Env), nil
 }
 
 // inherited drops the variables that describe the daemon and not its children.

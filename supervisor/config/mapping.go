@@ -10,12 +10,12 @@ import (
 
 // keys are the known keys of every block, in the order of the reference.
 var keys = map[string][]string{
-	"": {"application", "user", "group", "proxy", "control", "processes", "releaseRetention", "statePath",
+	"": {"application", "user", "group", "envFile", "proxy", "control", "processes", "releaseRetention", "statePath",
 		"legacyTakeover", "shutdownTimeoutMs", "restartGraceMs", "resumeTimeoutMs"},
 	"proxy": {"host", "port", "listen", "upstreamHost", "healthPath", "healthTimeoutMs", "drainTimeoutMs",
 		"forceStopTimeoutMs", "trustedProxies", "holdTimeoutMs", "maxHeldRequests", "closeSpreadMs", "upgradeDrainTimeoutMs"},
 	"control": {"path", "mode", "owner", "group"},
-	"processes[]": {"id", "command", "policy", "deployStrategy", "cwd", "env", "user", "group", "port", "health",
+	"processes[]": {"id", "command", "policy", "deployStrategy", "cwd", "env", "envFile", "user", "group", "port", "health",
 		"gracefulStopMs", "stopSignal", "lifecycle", "nonBlockingDrain", "restartDelayMs", "restart", "memory",
 		"replicas", "outputLines"},
 	"processes[].port":           {"from", "to"},

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // systemDir holds the configurations of the host's instances.
@@ -15,6 +17,7 @@ const systemDir = "/etc/rollbridge"
 type Options struct {
 	UID, GID   int    // of the daemon; UID 0 makes `user` required
 	RuntimeDir string // $XDG_RUNTIME_DIR, "" when there is none
+	StateHome  string // $XDG_STATE_HOME, "" when there is none
 	Home       string // the user's home directory, "" when there is none
 
 	// LookupUser and LookupGroup return the id of a name; nil asks the host.
@@ -24,7 +27,35 @@ type Options struct {
 // DefaultOptions are those of the calling process.
 func DefaultOptions() Options {
 	home, _ := os.UserHomeDir()
-	return Options{UID: os.Geteuid(), GID: os.Getegid(), RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), Home: home}
+	return Options{
+		UID: os.Geteuid(), GID: os.Getegid(),
+		RuntimeDir: runtimeDir(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid(), "/run/user"),
+		StateHome:  os.Getenv("XDG_STATE_HOME"), Home: home,
+	}
+}
+
+// runtimeDir is the given runtime directory of a user. Cron and sudo give none
+// although systemd has made one: then it is that, so that a command finds the
+// daemon from anywhere.
+func runtimeDir(given string, uid int, users string) string {
+	if given != "" || uid == 0 {
+		return given
+	}
+	var st unix.Stat_t
+	dir := filepath.Join(users, strconv.Itoa(uid))
+	if err := unix.Lstat(dir, &st); err != nil || int(st.Uid) != uid || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return ""
+	}
+	return dir
+}
+
+// forFile are the options for a configuration: those that the host keeps belong
+// to a daemon that is root, whoever reads them.
+func (o Options) forFile(file string) Options {
+	if filepath.Dir(file) == systemDir {
+		o.UID, o.GID = 0, 0
+	}
+	return o
 }
 
 // instance is the name of a configuration in one of the standard directories,
@@ -41,21 +72,6 @@ func (o Options) userDir() string {
 		return ""
 	}
 	return filepath.Join(o.Home, ".config", "rollbridge")
-}
-
-// controlPath is where the control socket is by default.
-func (o Options) controlPath(file, application string) string {
-	name := application
-	if instance := o.instance(file); instance != "" {
-		name = instance
-	}
-	switch {
-	case filepath.Dir(file) == systemDir:
-		return filepath.Join("/run/rollbridge", name, "control.sock")
-	case filepath.IsAbs(o.RuntimeDir):
-		return filepath.Join(o.RuntimeDir, "rollbridge", name, "control.sock")
-	}
-	return filepath.Join("/tmp", "rollbridge-"+strconv.Itoa(o.UID), name, "control.sock")
 }
 
 // application reads the name, or takes it from where the file lies.

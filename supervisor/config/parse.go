@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,10 +28,11 @@ const (
 // When there is one, the Config is nil. A relative file is below the working
 // directory.
 func Parse(file string, src []byte, opt Options) (*Config, Problems) {
-	r := newReader(file, src, opt)
+	r := newReader(file, src, opt.forFile(absolute(file)))
 	var c *Config
 	if root, ok := r.document(src); ok {
 		c = r.config(root)
+		c.Source = slices.Clone(src)
 	}
 	if len(r.problems) > 0 {
 		r.problems.sort()
@@ -46,6 +48,7 @@ func (r *reader) config(root *yaml.Node) *Config {
 	c := &Config{File: absolute(r.file)}
 	c.Application = top.application(c.File)
 	c.User, c.Group = top.get("user").user(), top.get("group").group()
+	c.EnvFiles = top.get("envFile").envFiles()
 	c.Proxy = top.get("proxy").proxy()
 	c.Control = top.get("control").control(c)
 	c.StatePath = besides(c.File, top.get("statePath").text(""))
@@ -60,6 +63,7 @@ func (r *reader) config(root *yaml.Node) *Config {
 	}
 	c.ResumeTimeout = top.get("resumeTimeoutMs").duration(c.healthTimeout() + resumeMargin)
 	checkRules(top, definitions)
+	c.expected = r.expected
 	return c
 }
 

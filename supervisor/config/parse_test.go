@@ -176,6 +176,10 @@ func TestEveryMistakeHasItsMessage(t *testing.T) {
 		{0, with("", "  - {id: .., command: x}"), []string{`Process id ".." must consist of letters, digits, dots, underscores and hyphens`}},
 		{0, with("", "  - {id: a-b, command: x, port: 0}\n  - {id: a_b, command: x, port: 0}"), []string{`Process ids "a-b" and "a_b" both name their port ROLLBRIDGE_A_B_PORT`}},
 		{0, with(`env: {"": x, "A=B": y}`, ""), []string{`processes[0].env[""] must be a valid environment variable name`, "processes[0].env.A=B must be a valid environment variable name"}},
+		{0, with("envFile: 5", "envFile: {a: b}"), []string{"processes[0].envFile must be a path or a list of paths", "envFile must be a path or a list of paths"}},
+		{0, with(`envFile: [a, "", "-", null, "*.env", "a\0"]`, ""), []string{"processes[0].envFile[1] must not be empty", "processes[0].envFile[2] must not be empty",
+			"processes[0].envFile[3] must be a path or a list of paths", "processes[0].envFile[4] must name one file: wildcards are not looked for",
+			"processes[0].envFile[5] must not contain a NUL character"}},
 		{0, with(`env: {A: "\0"}`, ""), []string{"processes[0].env.A must not contain a NUL character"}},
 		{0, strings.Replace(with("", ""), "shop", "a/b", 1), []string{"application must be a name without / and control characters, at most 200 bytes"}},
 		{0, strings.Replace(with("", ""), "shop", "''", 1), []string{"application must not be empty"}},
@@ -290,6 +294,7 @@ func TestDefaults(t *testing.T) {
 			defaultProcess("job", "./job", Companion, nil),
 		},
 	}
+	c.Source = nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -313,7 +318,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 	mode := fs.FileMode(0o660)
 	web := Process{
 		ID: "web", Command: "./web", Policy: Proxied, DeployStrategy: Persistent, Dir: "public", Env: map[string]string{"A": "b", "E": ""},
-		User: "me", Group: "33", Port: &PortRange{1, 2}, Health: &Health{"/up", 1500 * time.Microsecond, 2 * time.Millisecond, 3 * time.Millisecond},
+		EnvFiles: []EnvFile{{Path: "w.env"}},
+		User:     "me", Group: "33", Port: &PortRange{1, 2}, Health: &Health{"/up", 1500 * time.Microsecond, 2 * time.Millisecond, 3 * time.Millisecond},
 		GracefulStop: Indefinite, StopSignal: syscall.SIGINT,
 		Lifecycle: Lifecycle{Quiet: "q", Drain: "d", DrainTimeout: 4 * time.Millisecond},
 		Restart:   Restart{5 * time.Millisecond, 6, 7 * time.Millisecond, 1.5, 8 * time.Millisecond},
@@ -340,8 +346,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if want := (Control{"/srv/x/run/c.sock", &mode, "me", "33"}); !c.Control.equal(want) {
 		t.Errorf("%+v", c.Control)
 	}
-	c.Proxy, c.Control, c.Processes = Proxy{}, Control{}, nil
-	want := &Config{File: "/srv/x/full.yaml", Application: "all", User: "app", Group: "root", ReleaseRetention: Retention{1, 2 * time.Millisecond},
+	c.Source, c.Proxy, c.Control, c.Processes, c.expected = nil, Proxy{}, Control{}, nil, nil
+	want := &Config{File: "/srv/x/full.yaml", Application: "all", User: "app", Group: "root",
+		EnvFiles: []EnvFile{{Path: "a.env"}, {Path: "/b.env", Optional: true}}, ReleaseRetention: Retention{1, 2 * time.Millisecond},
 		StatePath: "/srv/x/state.json", ShutdownTimeout: time.Millisecond, RestartGrace: 2 * time.Millisecond, ResumeTimeout: 3 * time.Millisecond,
 		LegacyTakeover: &LegacyTakeover{[]string{"s"}, []LegacyProcess{{"n", []string{"a"}}, {"legacy process 2", []string{"b"}}}, 4 * time.Millisecond}}
 	if !reflect.DeepEqual(c, want) {
@@ -353,6 +360,7 @@ const everyKey = `
 application: all
 user: app
 group: root
+envFile: [a.env, -/b.env]
 proxy: {host: "::", port: 80, listen: ["[::]:80"], upstreamHost: "::1", healthPath: /h, healthTimeoutMs: 1, drainTimeoutMs: 2, forceStopTimeoutMs: 3,
   trustedProxies: [loopback, unix, 10.1.0.0/8, 192.0.2.1], holdTimeoutMs: 4, maxHeldRequests: 5, closeSpreadMs: 6, upgradeDrainTimeoutMs: 7}
 control: {path: run/c.sock, mode: 0660, owner: me, group: 33}
@@ -363,7 +371,7 @@ restartGraceMs: 2
 resumeTimeoutMs: 3
 legacyTakeover: {screens: [s], processes: [{name: n, includes: [a]}, {includes: [b]}], forceStopTimeoutMs: 4}
 processes:
-  - {id: web, command: ./web, policy: proxied, deployStrategy: persistent, cwd: public, env: {A: b, E: ""}, user: me, group: 33, port: {from: 1, to: 2},
+  - {id: web, command: ./web, policy: proxied, deployStrategy: persistent, cwd: public, env: {A: b, E: ""}, envFile: w.env, user: me, group: 33, port: {from: 1, to: 2},
      health: {path: /up, timeoutMs: 1.5, intervalMs: 2, startDelayMs: 3}, gracefulStopMs: indefinite, stopSignal: SIGINT,
      lifecycle: {quietCommand: q, drainCommand: d, drainTimeoutMs: 4}, restartDelayMs: 5, restart: {maxRestarts: 6, windowMs: 7, backoffFactor: 1.5, maxDelayMs: 8},
      memory: {limitBytes: 100, warnBytes: 50, hardLimitBytes: 200, checkIntervalMs: 9}, outputLines: 10}

@@ -58,6 +58,7 @@ func (m mapping) definition(proxy Proxy) definition {
 	d.Policy, d.DeployStrategy, d.policyOK = Policy(policy), Strategy(strategy), policyOK && strategyOK
 	d.Dir = m.get("cwd").optionalCommand("/srv/app")
 	d.Env = m.get("env").environment()
+	d.EnvFiles = m.get("envFile").envFiles()
 	d.User, d.Group = m.get("user").user(), m.get("group").group()
 	d.Port, d.portOK = m.get("port").portRange()
 	d.Health = m.get("health").health(proxy)

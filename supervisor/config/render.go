@@ -38,11 +38,17 @@ func (c *Config) Render(p *Process, v Vars) (Spec, error) {
 	if err != nil {
 		return Spec{}, fmt.Errorf("process %s: cwd: %w", p.ID, err)
 	}
+	files, err := t.envFiles()
+	if err != nil {
+		return Spec{}, fmt.Errorf("process %s: envFile: %w", p.ID, err)
+	}
 	own, err := t.ownEnv()
 	if err != nil {
 		return Spec{}, fmt.Errorf("process %s: %w", p.ID, err)
 	}
-	return t.spec(command, dir, merged(t.injected(), own)), nil
+	s := t.spec()
+	s.Command, s.Dir, s.EnvFiles, s.Env = command, dir, files, own
+	return s, nil
 }
 
 // template renders the texts of one process.
@@ -52,13 +58,14 @@ type template struct {
 	vars Vars
 }
 
-func (t template) spec(command, dir string, env []string) Spec {
+// spec is what holds no placeholders.
+func (t template) spec() Spec {
 	c, p, v := t.c, t.p, t.vars
 	s := Spec{
 		Application: c.Application, Process: p.ID, Instance: p.instance(v.Replica),
 		Policy: p.Policy, Strategy: p.DeployStrategy,
 		Release: v.Release, Generation: v.Generation, ReleasePath: v.ReleasePath, Revision: v.Revision,
-		Replica: v.Replica, Command: command, Dir: dir, Env: env,
+		Replica: v.Replica, Injected: t.injected(),
 		Stop:    Stop{Signal: p.StopSignal, Grace: p.GracefulStop, Lifecycle: p.Lifecycle},
 		Restart: p.Restart, Memory: p.Memory, OutputLines: p.OutputLines,
 	}
@@ -102,6 +109,45 @@ func (t template) dir() (string, error) {
 		return dir, err
 	}
 	return filepath.Join(t.vars.ReleasePath, dir), nil
+}
+
+// envFiles are the files of the whole configuration, which are beside it, then
+// those of the process, which are below the release.
+func (t template) envFiles() ([]EnvFile, error) {
+	common, err := t.filesIn(filepath.Dir(t.c.File), t.c.EnvFiles)
+	if err != nil {
+		return nil, err
+	}
+	own, err := t.filesIn(t.vars.ReleasePath, t.p.EnvFiles)
+	return append(common, own...), err
+}
+
+// filesIn makes the paths absolute; relative ones are below dir.
+func (t template) filesIn(dir string, files []EnvFile) (filled []EnvFile, err error) {
+	for _, f := range files {
+		path, err := t.fill(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		f.AsUser = t.namesReleasePath(f.Path)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+			f.AsUser = f.AsUser || dir == t.vars.ReleasePath
+		}
+		f.Path = path
+		filled = append(filled, f)
+	}
+	return filled, nil
+}
+
+// namesReleasePath reports whether the release path is filled into a text.
+func (t template) namesReleasePath(text string) bool {
+	for _, found := range placeholder.FindAllStringSubmatch(text, -1) {
+		if found[1] == "releasePath" {
+			return true
+		}
+	}
+	return false
 }
 
 // ownEnv is the environment of the configuration, sorted by name.

@@ -116,14 +116,14 @@ func TestInjectedEnvironmentThenOwn(t *testing.T) {
 		"ROLLBRIDGE_REVISION=abc", "ROLLBRIDGE_REPLICA_INDEX=1", "ROLLBRIDGE_REPLICA_COUNT=3",
 		"ROLLBRIDGE_DB_1_PORT=7000", "ROLLBRIDGE_WEB_PORT=18001", "A=1", "B=abc",
 	}
-	if !slices.Equal(s.Env, want) {
-		t.Errorf("got  %q\nwant %q", s.Env, want)
+	if got := environment(t, nil, Spec{Injected: s.Injected, Env: s.Env}); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	if s.Instance != "w#1" || s.Process != "w" || s.Port != 0 || s.Generation != 2 || s.User != "me" || s.Group != "me" {
 		t.Errorf("%+v", s)
 	}
 	web, _ := c.Render(c.Process("web"), renderVars)
-	if !slices.Contains(web.Env, "ROLLBRIDGE_PORT=18001") || web.Port != 18001 || web.Instance != "web" {
+	if !slices.Contains(web.Injected, "ROLLBRIDGE_PORT=18001") || web.Port != 18001 || web.Instance != "web" {
 		t.Errorf("%+v", web)
 	}
 }
@@ -140,13 +140,23 @@ func TestGroupGoesWithItsUser(t *testing.T) {
 	}
 }
 
+// environment is that of a process with the rights of this one.
+func environment(t *testing.T, daemon []string, s Spec) []string {
+	t.Helper()
+	env, err := Environment(daemon, s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return env
+}
+
 // Check 58.
 func TestEnvironmentDropsWhatIsTheDaemons(t *testing.T) {
 	daemon := []string{
 		"PATH=/bin", "LISTEN_FDS=1", "LISTEN_PID=2", "LISTEN_FDNAMES=x", "NOTIFY_SOCKET=/x", "WATCHDOG_USEC=1", "WATCHDOG_PID=1", "INVOCATION_ID=x",
 		"JOURNAL_STREAM=1:2", "ROLLBRIDGE_RUNNER=direct", "ROLLBRIDGE_DAEMON_RUNTIME_MANIFEST=x", "ROLLBRIDGE_APPLICATION=other", "nonsense", "=x", "A=1", "A=2", "HOME=/me",
 	}
-	got := Environment(daemon, Spec{Env: []string{"ROLLBRIDGE_APPLICATION=shop", "B=1", "LISTEN_FDS=own"}})
+	got := environment(t, daemon, Spec{Env: []string{"ROLLBRIDGE_APPLICATION=shop", "B=1", "LISTEN_FDS=own"}})
 	want := []string{"PATH=/bin", "ROLLBRIDGE_APPLICATION=shop", "A=2", "HOME=/me", "B=1", "LISTEN_FDS=own"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -155,16 +165,16 @@ func TestEnvironmentDropsWhatIsTheDaemons(t *testing.T) {
 
 func TestEnvironmentIsThatOfTheUser(t *testing.T) {
 	const stranger = "4294000001" // nobody's
-	got := Environment([]string{"HOME=/me", "USER=me", "LOGNAME=me", "SHELL=/bin/zsh"}, Spec{User: stranger, Env: []string{"SHELL=/bin/own"}})
+	got := environment(t, []string{"HOME=/me", "USER=me", "LOGNAME=me", "SHELL=/bin/zsh"}, Spec{User: stranger, Env: []string{"SHELL=/bin/own"}})
 	if want := []string{"HOME=/", "USER=" + stranger, "LOGNAME=" + stranger, "SHELL=/bin/own"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 	own := fmt.Sprint(os.Geteuid())
-	if got := Environment([]string{"HOME=/me"}, Spec{User: own}); !slices.Equal(got, []string{"HOME=/me"}) {
+	if got := environment(t, []string{"HOME=/me"}, Spec{User: own}); !slices.Equal(got, []string{"HOME=/me"}) {
 		t.Errorf("own user: %q", got)
 	}
 	if nobody, err := user.Lookup("nobody"); err == nil && nobody.Uid != own {
-		got := Environment([]string{"HOME=/me"}, Spec{User: nobody.Uid})
+		got := environment(t, []string{"HOME=/me"}, Spec{User: nobody.Uid})
 		if want := []string{"HOME=" + nobody.HomeDir, "USER=nobody", "LOGNAME=nobody", "SHELL=/bin/sh"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

@@ -27,6 +27,7 @@ type reader struct {
 	opt      Options
 	accounts map[string]account
 	problems Problems
+	expected []expectation
 }
 
 func newReader(file string, src []byte, opt Options) *reader {
@@ -57,22 +58,26 @@ func (r *reader) lastLine() int {
 	return n
 }
 
-// report notes a problem at a node. The place is kept inside the file: YAML
-// puts what is missing at the end behind the last line.
+// report notes a problem at a node.
 func (r *reader) report(at *yaml.Node, path, message, fix string) {
 	if len(r.problems) >= maxProblems {
 		return
 	}
+	p := r.place(at, path)
+	p.Message, p.Fix = clip(message, 1000), clip(fix, 1000)
+	r.problems = append(r.problems, p)
+}
+
+// place is a problem at a node that is not told yet. The place is kept inside
+// the file: YAML puts what is missing at the end behind the last line.
+func (r *reader) place(at *yaml.Node, path string) Problem {
 	line, column := max(1, at.Line), at.Column
 	if last := r.lastLine(); line > last {
 		line, column = last, math.MaxInt
 	}
 	source := strings.ToValidUTF8(r.line(line), "\ufffd")
 	column = max(1, min(column, len([]rune(source))+1))
-	r.problems = append(r.problems, Problem{
-		File: r.file, Line: line, Column: column, Path: clip(path, 300),
-		Message: clip(message, 1000), Fix: clip(fix, 1000), source: source,
-	})
+	return Problem{File: r.file, Line: line, Column: column, Path: clip(path, 300), source: source}
 }
 
 // value is what one key holds. A value that is not given has a nil node; its

@@ -8,10 +8,10 @@ import (
 )
 
 // Command is a command on the machine, as from a rescue shell: it sees all of
-// the machine and belongs to none of its units. It ends with the context, or
-// with the host.
+// the machine and belongs to none of its units. The end of the context kills it,
+// but not what it started.
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	args := []string{"--target", fmt.Sprint(h.leader), "--all", "--", "env", "--ignore-environment", "--chdir=/root",
+	args := []string{"--target", fmt.Sprint(h.leader), "--all", "--", "setpriv", "--pdeathsig=KILL", "env", "--ignore-environment", "--chdir=/root",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", insideVariable + "=" + h.version}
 	cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(h.scope.Fd()), Pdeathsig: syscall.SIGKILL}

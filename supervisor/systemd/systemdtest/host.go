@@ -48,7 +48,7 @@ mount -t overlay -o "lowerdir=$ROOT,upperdir=disk/upper,workdir=disk/work" overl
 while read -r next; do
   code=0
   (echo 0 >"/sys/fs/cgroup/$NAME/cgroup.procs" && exec systemd-nspawn --quiet --register=no --keep-unit \
-    --notify-ready=yes --machine="$NAME" --directory=disk/root --boot --private-network "$@") \
+    --notify-ready=yes --link-journal=no --machine="$NAME" --directory=disk/root --boot --private-network "$@") \
     </dev/null >>console 2>&1 || code=$?
   echo "$code"
 done`
@@ -193,8 +193,11 @@ func (h *Host) Share() string { return h.path("share") }
 func (h *Host) path(name string) string { return filepath.Join(h.dir, name) }
 
 // console is the end of what the machine said while it booted.
-func (h *Host) console() string {
-	b, _ := os.ReadFile(h.path("console"))
+func (h *Host) console() string { return lastOf(h.path("console")) }
+
+// lastOf is the end of a file.
+func lastOf(path string) string {
+	b, _ := os.ReadFile(path)
 	return string(b[max(0, len(b)-2000):])
 }
 

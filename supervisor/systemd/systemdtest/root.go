@@ -14,12 +14,15 @@ import (
 // kernel is for emulated machines.
 const packages = "systemd-sysv,dbus,libpam-systemd,dbus-user-session,polkitd,procps,util-linux,linux-image-cloud-amd64"
 
-// customize makes a root anonymous, each boot has its own machine id, and adds
-// the unprivileged user. mmdebstrap runs it with the root's directory as $1.
+// customize makes a root anonymous, since each boot has its own machine id, and
+// adds the unprivileged user and the job of emulated machines. mmdebstrap runs it
+// with the root's directory as $1.
 const customize = `set -e
 : > "$1/etc/machine-id"
 echo testhost > "$1/etc/hostname"
-chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash app`
+chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash app
+cat > "$1/etc/systemd/system/job.service" <<'END'
+` + jobUnit + "END\n"
 
 // Root is the directory of the root file system with that version of systemd.
 // It is built when there is none, which takes about a minute, and kept for good
@@ -36,18 +39,31 @@ func Root(version string) (string, error) {
 	}
 	key := sha256.Sum256([]byte(suite + packages + customize))
 	root := filepath.Join(cache, fmt.Sprintf("%s-%x", suite, key[:6]))
-	unlock, err := lockFile(root + ".lock")
-	if err != nil {
-		return "", fmt.Errorf("build the root of test host %s: %w", version, err)
-	}
-	defer unlock()
-	if _, err := os.Stat(root); err == nil {
-		return root, nil
-	}
-	if err := buildRoot(suite, root); err != nil {
+	if err := once(root, func(building string) error { return buildRoot(suite, building) }); err != nil {
 		return "", fmt.Errorf("build the root of test host %s: %w", version, err)
 	}
 	return root, nil
+}
+
+// once builds what is to be at a path beside it and moves it there when it is
+// complete, unless that has been done, by any process.
+func once(path string, build func(building string) error) error {
+	unlock, err := lockFile(path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	building := path + ".building"
+	if err := os.RemoveAll(building); err != nil {
+		return err
+	}
+	if err := build(building); err != nil {
+		return err
+	}
+	return os.Rename(building, path)
 }
 
 func cacheDir() (string, error) {
@@ -62,24 +78,18 @@ func cacheDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// buildRoot makes a root beside its place and moves it there when it is
-// complete.
-func buildRoot(suite, root string) error {
+func buildRoot(suite, dir string) error {
 	if err := need("mmdebstrap"); err != nil {
 		return err
 	}
-	building := root + ".building"
-	if err := os.RemoveAll(building); err != nil {
-		return err
-	}
-	args := []string{"--variant=minbase", "--include=" + packages, "--customize-hook=" + customize, suite, building}
+	args := []string{"--variant=minbase", "--include=" + packages, "--customize-hook=" + customize, suite, dir}
 	if mirror := debianMirror(); mirror != "" {
 		args = append(args, mirror)
 	}
 	if out, err := exec.Command("mmdebstrap", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("mmdebstrap %s: %w\n%s", suite, err, out)
 	}
-	return os.Rename(building, root)
+	return nil
 }
 
 // debianMirror is where apt gets Debian from on this machine; "" when apt does

@@ -29,7 +29,7 @@ func Start(t testing.TB, version string, binds ...string) *Host {
 // but not in CI.
 func unavailable(t testing.TB, err error) {
 	t.Helper()
-	if mayRefuse(err) {
+	if Excusable(err) {
 		t.Skip(err)
 	}
 	t.Fatal(err)

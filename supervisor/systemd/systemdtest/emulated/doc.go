@@ -1,0 +1,5 @@
+// Package emulated holds the tests that need a kernel of their own. Containers
+// have no memory controller where the outer machine keeps it in cgroups of
+// version 1, and share the outer machine's kernel and clock. `make test-vm` runs
+// them.
+package emulated
