@@ -78,13 +78,14 @@ func (e *env) units(o unitsOptions) error {
 // unitHost is the host that runs the daemon: this one, with the units that the
 // package installs.
 func unitHost(cfg *config.Config) (unitgen.Host, error) {
-	program, err := os.Executable()
+	program, err := gateProgram()
+	unit := daemonUnit(cfg.File)
 	return unitgen.Host{
 		Version:    unitgen.Oldest,
 		Program:    program,
-		Gates:      filepath.Join(filepath.Dir(cfg.Control.Path), "exec"),
-		DaemonUnit: daemonUnit(cfg.File),
-		User:       os.Geteuid() != 0,
+		Gates:      gatesDir(cfg),
+		DaemonUnit: unit,
+		User:       unit == "" && os.Geteuid() != 0,
 	}, err
 }
 
