@@ -27,7 +27,7 @@ func (s *Supervisor) Detach(ctx context.Context) error {
 		return s.Shutdown(ctx)
 	}
 	if s.shutdown.begun.CompareAndSwap(false, true) {
-		s.shutdown.err = s.letGo(ctx)
+		s.shutdown.err, s.shutdown.left = s.letGo(ctx), true
 		close(s.shutdown.done)
 	}
 	<-s.shutdown.done

@@ -24,6 +24,7 @@ type shutdown struct {
 	begun atomic.Bool
 	done  chan struct{} // closed when nothing is left
 	err   error         // set before done is closed
+	left  bool          // processes go on, for the next daemon; set before done is closed
 }
 
 // Done is closed when a shutdown, by command or signal, is complete and the
@@ -32,6 +33,9 @@ func (s *Supervisor) Done() <-chan struct{} { return s.shutdown.done }
 
 // Err says, after Done, what the shutdown could not end.
 func (s *Supervisor) Err() error { return s.shutdown.err }
+
+// Detached says, after Done, whether the processes were left to the next daemon.
+func (s *Supervisor) Detached() bool { return s.shutdown.left }
 
 // Shutdown ends everything: it takes no more commands, serves out what is open,
 // stops all processes, and returns when nothing is left, or says what is. It is

@@ -41,6 +41,10 @@ func SliceName(application string) string {
 	return name(".slice", strings.ReplaceAll(escape(application), "-", hexEscape('-')))
 }
 
+// Pattern is the glob (fnmatch(3), without escapes) that the services and scopes
+// of an application match, and no other unit of ours.
+func Pattern(application string) string { return prefix + escape(application) + ".*" }
+
 // isFixed reports whether a process belongs to no release.
 func isFixed(spec config.Spec) bool {
 	return spec.Policy == config.Singleton || spec.Policy == config.Service && spec.Strategy != config.Handoff

@@ -24,7 +24,6 @@ import (
 	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
-	"rollbridge/supervisor/runner"
 	"rollbridge/supervisor/systemd"
 )
 
@@ -44,12 +43,16 @@ signals change nothing.`,
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
 			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.BoolVar(&o.user, "user", false, "let the systemd of the calling user keep processes running, without root")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}
 }
 
-type daemonOptions struct{ config, runner string }
+type daemonOptions struct {
+	config, runner string
+	user           bool
+}
 
 // A daemon is all the parts, built and joined. It runs as a list of actors,
 // the proxy, the control socket, the supervisor and the signals; it ends when
@@ -58,7 +61,8 @@ type daemon struct {
 	config  *config.Config
 	log     *slog.Logger
 	archive supervisor.Archive // nil when the log does not go to the journal
-	runner  *runner.Direct
+	runner  *chosenRunner
+	lock    *supervisor.Lock // nil when processes end with the daemon
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
@@ -93,41 +97,58 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 		return err
 	}
 	defer d.close()
-	ready.say()
-	return d.run(signals)
+	return d.run(ctx, signals, func() {
+		lines.Flush(lastWords)
+		ready.say()
+	})
 }
 
-// build brings up the parts in their order: an address that is taken is
-// noticed before anything else is touched.
+// build brings up the parts in their order: an instance that runs already and
+// an address that is taken are noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
-	if err := d.chooseRunner(e, o.runner); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
+	if d.runner, err = e.chooseRunner(ctx, o, d.config, d.note); err != nil {
+		return err
+	}
+	if err := d.lockInstance(); err != nil {
+		return err
+	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
 	return d.join()
 }
 
-// chooseRunner makes the runner that is asked for.
-func (d *daemon) chooseRunner(e *env, kind string) (err error) {
-	if kind == "" {
-		kind = e.Getenv("ROLLBRIDGE_RUNNER")
+// lockInstance makes sure that no other daemon has the processes of this
+// instance. Those of the direct runner belong to nobody else anyway.
+func (d *daemon) lockInstance() (err error) {
+	if !d.runner.outlives {
+		return nil
 	}
-	switch kind {
-	case "", "auto", "direct":
-	case "systemd":
-		return complaint("the systemd runner is not in this version", "use --runner direct, or leave it out")
-	default:
-		return usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
+	lock := config.PlacesOf(d.config.File, d.config.Application).Lock()
+	if err := os.MkdirAll(filepath.Dir(lock), 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
 	}
-	d.runner, err = runner.NewDirect()
+	d.lock, err = supervisor.TakeLock(lock)
 	return err
+}
+
+// statePaths are where the daemon remembers. The direct runner does only when
+// it is told where.
+func (d *daemon) statePaths() supervisor.StatePaths {
+	if !d.runner.outlives {
+		return supervisor.StatePaths{File: d.config.StatePath}
+	}
+	places := config.PlacesOf(d.config.File, d.config.Application)
+	paths := supervisor.StatePaths{File: places.StateFile(), Active: places.ActiveConfig()}
+	if d.config.StatePath != "" {
+		paths.Before, paths.File = []string{paths.File}, d.config.StatePath
+	}
+	return paths
 }
 
 // join makes the parts that need one another.
@@ -142,12 +163,16 @@ func (d *daemon) join() error {
 	d.supervisor = supervisor.New(supervisor.Options{
 		Config:    d.config,
 		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Parse:     func(source []byte) (*config.Config, error) { return config.LoadSource(file, source) },
 		Runner:    d.runner,
 		Proxy:     d.proxy,
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
 		Archive:   d.archive,
+		State:     d.statePaths(),
+
+		RunnerReason: d.runner.reason,
 	})
 	d.supervisor.Commands(d.control)
 	d.noteStart(program)
@@ -172,9 +197,6 @@ func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
 // on in this version, or with this runner.
 func notInEffect(cfg *config.Config, runner string) []string {
 	var keys []string
-	if cfg.StatePath != "" {
-		keys = append(keys, "statePath")
-	}
 	if cfg.LegacyTakeover != nil {
 		keys = append(keys, "legacyTakeover")
 	}
@@ -186,7 +208,13 @@ func notInEffect(cfg *config.Config, runner string) []string {
 	return keys
 }
 
-func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
+// note records an event. What happens before there is a supervisor goes into
+// the log alone.
+func (d *daemon) note(message string, data map[string]any) {
+	if d.supervisor != nil {
+		d.supervisor.Note(message, data)
+	}
+}
 
 func (d *daemon) commandFailed(peer control.Peer, command string, err error) {
 	d.note("command failed", map[string]any{"command": command, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
@@ -258,15 +286,36 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 	return err
 }
 
-// run serves until everything is stopped. An actor that ends by itself takes the
-// others with it, in order.
-func (d *daemon) run(signals <-chan os.Signal) error {
+// run takes up what earlier daemons have left, and serves until everything is
+// stopped. Ready is said when requests are answered as far as they can be. An
+// actor that ends by itself takes the others with it, in order.
+func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
+	if err := d.supervisor.Resume(ctx); err != nil {
+		return err
+	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
 	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	select {
+	case <-d.supervisor.Resumed():
+		ready()
+	case <-d.supervisor.Done():
+	}
 	<-d.supervisor.Done()
+	d.stayDown(ctx)
 	d.awaitAnswers()
 	return errors.Join(d.broken(), d.supervisor.Err())
+}
+
+// stayDown has systemd stop the daemon's own unit after a shutdown, so that it
+// is not started again.
+func (d *daemon) stayDown(ctx context.Context) {
+	if d.broken() != nil || d.supervisor.Detached() {
+		return
+	}
+	if err := d.runner.stayDown(ctx); err != nil {
+		d.note("own unit not stopped", map[string]any{"error": err.Error()})
+	}
 }
 
 // actor runs one part of the daemon. That it ends is right only after it was
@@ -277,11 +326,12 @@ func (d *daemon) actor(name string, serve func() error) {
 	}
 }
 
-// breakDown shuts the daemon down because a part of it does not work any more.
+// breakDown ends the daemon because a part of it does not work any more;
+// processes that outlive it are left to the next one.
 func (d *daemon) breakDown(err error) {
 	d.note("listener broken", map[string]any{"error": err.Error()})
 	d.defect.CompareAndSwap(nil, &err)
-	d.supervisor.Shutdown(context.Background())
+	d.supervisor.Detach(context.Background())
 }
 
 // broken is why the daemon could not go on, nil when it was told to end.
@@ -313,5 +363,8 @@ func (d *daemon) close() {
 	if d.proxyListener != nil {
 		d.proxyListener.Close()
 	}
-	d.runner.Close()
+	if d.runner != nil {
+		d.runner.close()
+	}
+	d.lock.Release()
 }

@@ -48,6 +48,10 @@ when ` + "`NO_COLOR`" + ` is set or ` + "`TERM`" + ` is ` + "`dumb`" + `.
 
 // manualNotes are what the help texts are too short for.
 var manualNotes = map[string]string{
+	"daemon": "With `--user` a daemon works for one user, without root: under that user's own systemd (`systemd --user`), with all processes\n" +
+		"running as that user. Its configurations are `~/.config/rollbridge/NAME.yaml`; `--config` with such a file lets every command find its\n" +
+		"daemon, whose control socket is `/run/user/UID/rollbridge/NAME/control.sock`. So that it runs without a login, root says once\n" +
+		"`loginctl enable-linger USER`.\n",
 	"deploy": "The answer is `{\"status\": \"success\", \"activeReleaseId\": …, \"previousReleaseId\": …}`, with `warnings` when something is to\n" +
 		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
 	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +

@@ -30,6 +30,12 @@ const (
 	Stop  Want = "stop"  // it is being stopped
 )
 
+// The environment of a gate: the directory of its definition, and which one.
+const (
+	DirVariable = "ROLLBRIDGE_GATES"
+	IDVariable  = "ROLLBRIDGE_DEFINITION"
+)
+
 // Definition is one process for its gate: the file ID.json in a Dir, readable
 // by its owner only, since it holds commands and environments.
 type Definition struct {
@@ -47,6 +53,10 @@ type Definition struct {
 	Start Token `json:"start"`
 	// Resets counts how often the daemon had systemd forget NRestarts.
 	Resets int `json:"resets"`
+	// Instances counts the scopes that the process has had.
+	Instances int `json:"instances,omitempty"`
+	// Told is the number of the newest record that a daemon has told of.
+	Told uint64 `json:"told,omitempty"`
 
 	// What a newer version wrote besides, kept when the file is rewritten.
 	Unknown map[string]json.RawMessage `json:"-"`

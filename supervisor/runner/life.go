@@ -176,19 +176,22 @@ func (t *task) launchNext(l *life, spec config.Spec, reason Reason) (instance, e
 	}
 	t.output.begins(spec)
 	return t.launch(spec, func(ref Ref) error {
-		return t.note(l, spec, gate.Record{
-			Kind: gate.Started, PID: ref.PID, StartTime: ref.StartTime, Unit: ref.Unit, Reason: string(reason),
+		return t.note(l, spec, gate.Started, func(r *gate.Record) {
+			r.PID, r.StartTime, r.Unit, r.Reason = ref.PID, ref.StartTime, ref.Unit, string(reason)
+			r.Code, r.Signal, r.Unseen, r.Ran, r.Error = 0, 0, false, 0, ""
 		})
 	})
 }
 
-// note writes a record with what a later daemon has to know besides.
-func (t *task) note(l *life, spec config.Spec, r gate.Record) error {
+// note writes a record, with all that a later daemon has to know.
+func (t *task) note(l *life, spec config.Spec, kind gate.Kind, edit func(*gate.Record)) error {
 	t.mu.Lock()
+	r := t.newest.Next(kind)
 	r.Release, r.Generation = spec.Release, spec.Generation
-	r.Restarts, r.MemoryRestarts = t.status.Restarts, t.status.MemoryRestarts
+	r.Restarts, r.MemoryRestarts, r.History = t.status.Restarts, t.status.MemoryRestarts, l.history
+	edit(&r)
+	t.newest = r
 	t.mu.Unlock()
-	r.History = l.history
 	return t.book.append(r)
 }
 
@@ -200,12 +203,21 @@ func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *ru
 		if !l.asked {
 			s.State = Running
 		}
-		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), time.Now(), reason, nil, nil, time.Time{}
+		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), t.startedAtLocked(r), reason, nil, nil, time.Time{}
 	})
 	t.mu.Unlock()
 	t.tell(spec, "process started", map[string]any{"pid": r.PID(), "reason": string(reason)})
 	go t.tellExit(l, r)
 	return r
+}
+
+// startedAtLocked is when a run was started: its identity, so it is the time in
+// the record, if there is one.
+func (t *task) startedAtLocked(r *run) time.Time {
+	if t.newest.Kind == gate.Started && t.newest.PID == r.PID() {
+		return t.newest.At.Round(0)
+	}
+	return time.Now()
 }
 
 func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) {
@@ -218,7 +230,7 @@ func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) 
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, spec, gate.Record{Kind: gate.Failed, Error: err.Error(), Reason: string(reason)})
+	_ = t.note(l, spec, gate.Failed, func(r *gate.Record) { r.Error, r.Reason = err.Error(), string(reason) })
 	switch reason {
 	case Crash:
 		t.tell(spec, "process restart failed", map[string]any{"error": err.Error()})
@@ -242,8 +254,11 @@ func (t *task) tellExit(l *life, r *run) {
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, r.spec, gate.Record{
-		Kind: gate.Exited, PID: r.PID(), Code: exit.Code, Signal: int(exit.Signal), Unseen: exit.Unknown,
+	_ = t.note(l, r.spec, gate.Exited, func(r *gate.Record) {
+		r.Code, r.Signal, r.Unseen = exit.Code, int(exit.Signal), exit.Unknown
+		if exit.OOM {
+			r.Result = oomKill
+		}
 	})
 	t.tell(r.spec, "process exited", exitData(exit))
 }
@@ -251,6 +266,9 @@ func (t *task) tellExit(l *life, r *run) {
 // exitData has null for what does not apply.
 func exitData(e Exit) map[string]any {
 	data := map[string]any{"code": nil, "signal": nil}
+	if e.OOM {
+		data["oomKilled"] = true
+	}
 	switch {
 	case e.Unknown:
 	case e.Signal != 0:
@@ -273,12 +291,12 @@ func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	l.history = next
 	if decision.GiveUp {
 		t.publish(func(s *Status) { s.GaveUp, s.RetryAt = true, time.Time{} })
-		_ = t.note(l, o.spec, gate.Record{Kind: gate.GaveUp})
+		_ = t.note(l, o.spec, gate.GaveUp, func(*gate.Record) {})
 		t.tell(o.spec, "restart limit reached", limitData(policy))
 		return time.Time{}, false
 	}
 	due = time.Now().Add(decision.Delay)
-	_ = t.note(l, o.spec, gate.Record{Kind: gate.Waiting, Until: due})
+	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until = due })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {

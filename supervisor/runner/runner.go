@@ -177,11 +177,14 @@ type Exit struct {
 	Code    int
 	Signal  syscall.Signal
 	Unknown bool
+	OOM     bool // the kernel killed it, or a part of it, for its memory
 }
 
 // String says it in words: "exited with status 3", "killed by SIGTERM".
 func (e Exit) String() string {
 	switch {
+	case e.OOM:
+		return "killed by the kernel for its memory (oom-kill)"
 	case e.Unknown:
 		return "ended, how is not known"
 	case e.Signal != 0:

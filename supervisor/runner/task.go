@@ -48,9 +48,10 @@ type task struct {
 
 	mu      sync.Mutex // guards what follows
 	spec    config.Spec
-	stops   int   // how often Stop was called
-	life    *life // nil while nothing runs or is due
-	last    *run  // the newest one, until nothing of it is left
+	stops   int         // how often Stop was called
+	life    *life       // nil while nothing runs or is due
+	last    *run        // the newest one, until nothing of it is left
+	newest  gate.Record // the newest one in the book
 	status  Status
 	changed chan struct{}
 }

@@ -48,7 +48,7 @@ mount -t overlay -o "lowerdir=$ROOT,upperdir=disk/upper,workdir=disk/work" overl
 while read -r next; do
   code=0
   (echo 0 >"/sys/fs/cgroup/$NAME/cgroup.procs" && exec systemd-nspawn --quiet --register=no --keep-unit \
-    --notify-ready=yes --machine="$NAME" --directory=disk/root --boot --private-network "$@") \
+    --notify-ready=yes --link-journal=no --machine="$NAME" --directory=disk/root --boot --private-network "$@") \
     </dev/null >>console 2>&1 || code=$?
   echo "$code"
 done`
