@@ -136,10 +136,13 @@ func TestDaemonKilledAnywhere(t *testing.T) {
 	if total < 80 {
 		t.Fatalf("the story has only %d effects", total)
 	}
-	for name, next := range map[string]func(*story){
-		"restart": func(s *story) { s.restart() },
-		"boot":    func(s *story) { s.reboot() },
-		"killed again": func(s *story) { // in the middle of resuming, at another moment each time
+	for name, c := range map[string]struct {
+		stride int // every so many effects: each story takes a while
+		next   func(*story)
+	}{
+		"restart": {1, func(s *story) { s.restart() }},
+		"boot":    {3, func(s *story) { s.reboot() }},
+		"killed again": {3, func(s *story) { // in the middle of resuming
 			s.crash()
 			s.start(s.places())
 			s.runner.daemon.last = 7
@@ -148,13 +151,13 @@ func TestDaemonKilledAnywhere(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			s.settle()
 			s.restart()
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for n := range total {
+			for n := 0; n < total; n += c.stride {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					inStory(t, n, func(t *testing.T, s *story) {
-						next(s)
+						c.next(s)
 						s.checkAfterwards(t)
 						s.mustDeploy("v9")
 					})
