@@ -15,6 +15,7 @@ var allowedImports = map[string][]string{
 	"rollbridge/supervisor/gate":                         {"rollbridge/supervisor/config", "rollbridge/supervisor/restart", "rollbridge/supervisor/systemd"},
 	"rollbridge/supervisor/systemd":                      {},
 	"rollbridge/supervisor/journaltest":                  {},
+	"rollbridge/supervisor/systemd/bustest":              {"rollbridge/supervisor/systemd", "rollbridge/supervisor/systemd/systemdtest"},
 	"rollbridge/supervisor/systemd/systemdtest":          {},
 	"rollbridge/supervisor/systemd/systemdtest/emulated": {},
 	"rollbridge/supervisor/systemd/systemdtest/testhost": {"rollbridge/supervisor/systemd/systemdtest"},

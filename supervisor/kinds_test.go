@@ -96,8 +96,8 @@ func eventMessage(n ast.Node) (string, bool) {
 			return "", false
 		}
 		switch called.Sel.Name {
-		case "Note", "note", "tell":
-			for _, arg := range n.Args[:min(2, len(n.Args))] {
+		case "Note", "note", "tell", "tellNow":
+			for _, arg := range n.Args[:min(3, len(n.Args))] {
 				if message, ok := constantEnd(arg); ok {
 					return message, true
 				}

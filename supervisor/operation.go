@@ -14,6 +14,8 @@ var (
 	errCancelled    = &control.Error{Code: "cancelled", Message: "cancelled before traffic was switched; everything it started was stopped"}
 )
 
+var errClientLeft = errors.New("the client left while it waited for its turn")
+
 // An operation is a deploy, rollback, stop or restart under way. There is one
 // at a time: whoever holds it is the only one that changes what runs.
 type operation struct {
@@ -36,11 +38,20 @@ type operation struct {
 }
 
 // begin makes the caller's operation the one under way. While another one is,
-// it is refused as busy, or waits for its turn when wait is set.
+// it is refused as busy, or waits for its turn when wait is set. What earlier
+// daemons left is taken up before anything else: that is always waited for.
 func (s *Supervisor) begin(ctx context.Context, command, release string, wait bool, progress func(any)) (*operation, error) {
 	op := &operation{
 		s: s, command: command, release: release, progress: progress,
 		peer: control.PeerOf(ctx), ended: make(chan struct{}),
+	}
+	if command != resumeCommand {
+		select {
+		case <-s.resumeBegun:
+		case <-s.life.Done(): // refused below
+		case <-control.Gone(ctx):
+			return nil, errClientLeft
+		}
 	}
 	for {
 		ended, err := s.tryBegin(op, wait)
@@ -50,7 +61,7 @@ func (s *Supervisor) begin(ctx context.Context, command, release string, wait bo
 		select {
 		case <-ended:
 		case <-control.Gone(ctx):
-			return nil, errors.New("the client left while it waited for its turn")
+			return nil, errClientLeft
 		}
 	}
 }
@@ -68,7 +79,7 @@ func (s *Supervisor) tryBegin(op *operation, wait bool) (ended <-chan struct{}, 
 		op.ctx, op.cancel = context.WithCancelCause(s.life)
 		s.op = op
 		return nil, nil
-	case wait:
+	case wait || s.op.command == resumeCommand:
 		return s.op.ended, nil
 	}
 	return nil, s.op.busyLocked()
@@ -80,14 +91,10 @@ func (op *operation) busyLocked() error {
 	if op.release != "" {
 		what += " of " + op.release
 	}
-	by := fmt.Sprintf(" by uid %d (pid %d)", op.peer.UID, op.peer.PID)
-	if op.command == resumeCommand {
-		by = ""
-	}
 	return &control.Error{
 		Code: "busy",
-		Message: fmt.Sprintf("busy: %s%s has been running for %s",
-			what, by, time.Since(op.since).Round(100*time.Millisecond)),
+		Message: fmt.Sprintf("busy: %s by uid %d (pid %d) has been running for %s",
+			what, op.peer.UID, op.peer.PID, time.Since(op.since).Round(100*time.Millisecond)),
 		Hint: "wait for it with --wait, or undo it with `rollbridge cancel`",
 	}
 }

@@ -39,6 +39,9 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 		s.reportOrphans(m)
 		s.state.start()
 		s.state.touch()
+		if s.state != nil {
+			close(s.resumeBegun)
+		}
 		close(s.resumed)
 		return nil
 	}
@@ -50,6 +53,7 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 		return fmt.Errorf("find what earlier daemons left: %w", err)
 	}
 	op, err := s.begin(ctx, resumeCommand, "", false, func(any) {})
+	close(s.resumeBegun)
 	if err != nil { // it is to end already; the next daemon takes it up
 		close(s.resumed)
 		return nil

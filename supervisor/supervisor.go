@@ -59,13 +59,14 @@ type Supervisor struct {
 	attached context.Context
 	detach   context.CancelCauseFunc
 	// ending ends when no operation may begin any more.
-	ending     context.Context
-	end        context.CancelCauseFunc
-	background sync.WaitGroup // drains, and watchers of web processes
-	shutdown   shutdown
-	state      *stateFile    // nil keeps no state
-	resuming   sync.Mutex    // held while Resume takes up what is there
-	resumed    chan struct{} // closed when what shall come back is back, or could not be at first
+	ending      context.Context
+	end         context.CancelCauseFunc
+	background  sync.WaitGroup // drains, and watchers of web processes
+	shutdown    shutdown
+	state       *stateFile    // nil keeps no state
+	resuming    sync.Mutex    // held while Resume takes up what is there
+	resumeBegun chan struct{} // closed when other operations may begin, or wait for their turn
+	resumed     chan struct{} // closed when what shall come back is back, or could not be at first
 
 	mux *control.Mux // set before it serves
 
@@ -106,7 +107,7 @@ func New(opt Options) *Supervisor {
 	s := &Supervisor{
 		opt: opt, runner: opt.Runner, proxy: opt.Proxy, config: opt.Config,
 		events: newEventLog(opt.Log), started: time.Now(), generations: map[string]int{},
-		shutdown: shutdown{done: make(chan struct{})}, resumed: make(chan struct{}), problems: map[string]string{},
+		shutdown: shutdown{done: make(chan struct{})}, resumed: make(chan struct{}), resumeBegun: make(chan struct{}), problems: map[string]string{},
 	}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.attached, s.detach = context.WithCancelCause(s.life)
@@ -119,6 +120,8 @@ func New(opt Options) *Supervisor {
 		if !s.survives() {
 			s.state.interval = stateInterval
 		}
+	} else {
+		close(s.resumeBegun) // there is nothing to take up
 	}
 	s.proxy.Configure(s.proxyOptions(opt.Config))
 	return s

@@ -71,6 +71,12 @@ func (b *fileBook) append(r gate.Record) error {
 	return b.dir.Append(b.def.ID, r)
 }
 
+func (b *fileBook) unit() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.def.Unit
+}
+
 // records are those that came after number seq.
 func (b *fileBook) records(seq uint64) ([]gate.Record, error) { return b.dir.Records(b.def.ID, seq) }
 

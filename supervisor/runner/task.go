@@ -240,6 +240,9 @@ func (t *task) tell(spec config.Spec, message string, data map[string]any) {
 	t.telling.Lock()
 	defer t.telling.Unlock()
 	data["id"] = spec.Instance
+	if unit := t.book.unit(); unit != "" {
+		data["unit"] = unit
+	}
 	t.observe(Event{At: time.Now(), Spec: spec, Message: message, Data: data})
 }
 

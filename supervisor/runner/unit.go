@@ -302,6 +302,6 @@ func (u *unit) event(about gate.Record, at time.Time, message string, data map[s
 	if about.Release != "" {
 		spec.Release, spec.Generation = about.Release, about.Generation
 	}
-	data["id"] = spec.Instance
+	data["id"], data["unit"] = spec.Instance, u.name
 	return Event{At: at, Spec: spec, Message: message, Data: data}
 }

@@ -84,8 +84,8 @@ func (u *unit) tellNews() {
 	}
 }
 
-// add notes an event, to be told with the next status.
-func (u *unit) add(about gate.Record, at time.Time, message string, data map[string]any) {
+// tell notes an event, to be told with the next status.
+func (u *unit) tell(about gate.Record, at time.Time, message string, data map[string]any) {
 	u.news = append(u.news, u.event(about, at, message, data))
 }
 
@@ -110,25 +110,25 @@ func (u *unit) read() {
 // helper that would have kept a record of it.
 func (u *unit) lost() {
 	u.past.unseen(Exit{Unknown: true})
-	u.add(u.past.started, time.Now(), "process exited", exitData(u.past.exit))
+	u.tell(u.past.started, time.Now(), "process exited", exitData(u.past.exit))
 }
 
 // tellRecord turns a record into the event it stands for.
 func (u *unit) tellRecord(r gate.Record) {
 	switch r.Kind {
 	case gate.Started:
-		u.add(r, r.At, "process started", map[string]any{"pid": r.PID, "reason": r.Reason})
+		u.tell(r, r.At, "process started", map[string]any{"pid": r.PID, "reason": r.Reason})
 	case gate.Failed:
 		switch Reason(r.Reason) {
 		case Crash:
-			u.add(r, r.At, "process restart failed", map[string]any{"error": r.Error})
+			u.tell(r, r.At, "process restart failed", map[string]any{"error": r.Error})
 		case Memory:
-			u.add(r, r.At, "memory restart failed", map[string]any{"error": r.Error})
+			u.tell(r, r.At, "memory restart failed", map[string]any{"error": r.Error})
 		}
 	case gate.Exited:
-		u.add(u.past.started, r.At, "process exited", exitData(exitOf(r)))
+		u.tell(u.past.started, r.At, "process exited", exitData(exitOf(r)))
 	case gate.GaveUp:
-		u.add(u.past.started, r.At, "restart limit reached", limitData(u.Spec().Restart))
+		u.tell(u.past.started, r.At, "restart limit reached", limitData(u.Spec().Restart))
 	}
 }
 
@@ -146,7 +146,7 @@ func (u *unit) settle(state systemd.UnitState) {
 	now := u.phase(state)
 	if now.gaveUp && !u.past.gaveUp {
 		u.past.gaveUp = true // systemd's counter ended it, before the gate had to
-		u.add(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
+		u.tell(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
 	}
 	if last := u.past.last; last.Kind == gate.Started && last.Reason == string(Manual) && last.Seq > u.uncounted {
 		u.uncounted = last.Seq
@@ -163,7 +163,7 @@ func (u *unit) settle(state systemd.UnitState) {
 	}
 	u.mu.Unlock()
 	if byHand {
-		u.add(u.past.started, time.Now(), "process stopped by hand", map[string]any{"unit": u.name})
+		u.tell(u.past.started, time.Now(), "process stopped by hand", map[string]any{"unit": u.name})
 	}
 }
 
@@ -179,7 +179,7 @@ func (u *unit) missed(state systemd.UnitState) {
 	}
 	u.past.unseen(exit)
 	u.past.ended.Boot = gate.Boottime()
-	u.add(u.past.started, time.Now(), "process exited", exitData(exit))
+	u.tell(u.past.started, time.Now(), "process exited", exitData(exit))
 }
 
 // isDead reports a unit of which nothing runs and nothing is due. On systemd
@@ -293,7 +293,7 @@ func (u *unit) forgetCount() {
 
 // note adds trouble that the process itself does not have.
 func (u *unit) note(err error, message string) {
-	u.add(gate.Record{}, time.Now(), message, map[string]any{"error": err.Error()})
+	u.tell(gate.Record{}, time.Now(), message, map[string]any{"error": err.Error()})
 }
 
 // started is the record of the newest start.
