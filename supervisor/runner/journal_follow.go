@@ -84,7 +84,9 @@ func (f *journalFollower) catchUp(ctx context.Context, processes []Process, befo
 	for _, e := range all {
 		f.tellEntry(e)
 		f.told[e.Cursor] = true
-		f.toldUntil = e.Time
+		if e.Time.After(f.toldUntil) {
+			f.toldUntil = e.Time
+		}
 	}
 	return nil
 }
