@@ -273,6 +273,7 @@ func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.setProblem(fileProblem, "")
 	if changes := current.LiveChanges(next); len(changes) > 0 {
 		return nil, &control.Error{
 			Code: "restart-needed",

@@ -14,6 +14,7 @@ var allowedImports = map[string][]string{
 	"rollbridge/supervisor/runner":                       {"rollbridge/supervisor/config", "rollbridge/supervisor/gate", "rollbridge/supervisor/restart", "rollbridge/supervisor/systemd", "rollbridge/unitgen"},
 	"rollbridge/supervisor/gate":                         {"rollbridge/supervisor/config", "rollbridge/supervisor/restart", "rollbridge/supervisor/systemd"},
 	"rollbridge/supervisor/systemd":                      {},
+	"rollbridge/supervisor/journaltest":                  {},
 	"rollbridge/supervisor/systemd/systemdtest":          {},
 	"rollbridge/supervisor/systemd/systemdtest/emulated": {},
 	"rollbridge/supervisor/systemd/systemdtest/testhost": {"rollbridge/supervisor/systemd/systemdtest"},

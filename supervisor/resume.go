@@ -32,6 +32,9 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 	s.mu.Lock()
 	s.extra = m.extra
 	s.mu.Unlock()
+	if err := s.opt.Broken; err != nil {
+		s.Note("configuration file broken", map[string]any{"error": err.Error(), "path": s.opt.Config.File})
+	}
 	if !s.survives() {
 		s.reportOrphans(m)
 		s.state.start()
@@ -47,8 +50,9 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 		return fmt.Errorf("find what earlier daemons left: %w", err)
 	}
 	op, err := s.begin(ctx, resumeCommand, "", false, func(any) {})
-	if err != nil {
-		return err
+	if err != nil { // it is to end already; the next daemon takes it up
+		close(s.resumed)
+		return nil
 	}
 	s.takeUp(ctx, op, m, left)
 	return nil

@@ -6,6 +6,7 @@ package supervisor
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -33,6 +34,7 @@ type Options struct {
 	RunnerReason string
 	Archive      Archive // where Log and the output of processes end up, if they can be read there
 
+	Broken    error                                       // what is wrong with Config's file, when Config is the one in force instead
 	State     StatePaths                                  // zero remembers nothing
 	BootID    string                                      // of the machine; the present one
 	LookupEnv func(string) (string, bool)                 // of templates; os.LookupEnv
@@ -109,6 +111,9 @@ func New(opt Options) *Supervisor {
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.attached, s.detach = context.WithCancelCause(s.life)
 	s.ending, s.end = context.WithCancelCause(s.life)
+	if opt.Broken != nil {
+		s.problems[fileProblem] = fmt.Sprintf("%s cannot be used, so the configuration of the last deploy is in force: %v", opt.Config.File, opt.Broken)
+	}
 	if opt.State.File != "" {
 		s.state = newStateFile(opt.State.File, *opt.disk, s.snapshot, s.noteState)
 		if !s.survives() {
@@ -146,6 +151,9 @@ func (s *Supervisor) noteState(err error) {
 	}
 	s.Note("state persist failed", map[string]any{"error": err.Error(), "path": s.opt.State.File})
 }
+
+// fileProblem is the problem of a configuration file that cannot be used.
+const fileProblem = "config"
 
 // setProblem says in `status` what is wrong with the daemon, under a name that
 // an empty text takes away again.

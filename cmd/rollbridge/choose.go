@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/gate"
@@ -20,9 +19,7 @@ type chosenRunner struct {
 	runner.Runner
 	reason   string // why it is the direct one, when nobody asked for that
 	outlives bool   // its processes outlive the daemon
-	// leaves reports whether the processes are to be left to a later daemon when
-	// this one is told to end.
-	leaves func(context.Context) bool
+	leaves   stopKind
 	// stayDown has the daemon's own unit stopped after this one has ended.
 	stayDown func(context.Context) error
 	close    func()
@@ -31,11 +28,7 @@ type chosenRunner struct {
 // chooseRunner makes the runner that the option, else the environment, asks
 // for. Without a wish it is systemd where a usable one runs, else direct.
 func (e *env) chooseRunner(ctx context.Context, o daemonOptions, cfg *config.Config, note noter) (*chosenRunner, error) {
-	kind, err := o.kind(e, os.Geteuid())
-	if err != nil {
-		return nil, err
-	}
-	switch kind {
+	switch o.runner {
 	case "", "auto":
 		if unusable := systemdUsable(ctx, o.user); unusable != nil {
 			return directRunner(unusable.Error())
@@ -62,7 +55,7 @@ func directRunner(reason string) (*chosenRunner, error) {
 	}
 	return &chosenRunner{
 		Runner: direct, reason: reason,
-		leaves:   func(context.Context) bool { return false },
+		leaves:   stopEverything,
 		stayDown: func(context.Context) error { return nil },
 		close:    direct.Close,
 	}, nil
@@ -83,7 +76,7 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 	if err != nil {
 		return nil, err
 	}
-	gates := filepath.Join(config.PlacesOf(cfg.File, cfg.Application).Run, "exec")
+	gates := gatesDir(cfg)
 	if err := os.MkdirAll(filepath.Dir(gates), 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of definitions: %w", err)
 	}
@@ -91,22 +84,27 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 	if err != nil {
 		return nil, err
 	}
-	unit := ownUnit()
+	unit := ownUnit(os.Getenv)
 	return &chosenRunner{
 		Runner: runner.NewSystemd(runner.SystemdOptions{
 			Bus: bus, Application: cfg.Application, Gates: gate.Dir(gates), Journal: runner.NewJournal(systemd.OpenJournal()),
 			Host: unitgen.Host{Version: bus.Version(), Program: program, Gates: gates, DaemonUnit: unit, User: user},
 		}),
 		outlives: true,
-		leaves:   func(ctx context.Context) bool { return unit != "" && !isStopping(ctx, bus, unit) },
+		leaves:   byOwnJob(bus, unit),
 		stayDown: func(ctx context.Context) error {
 			if unit == "" {
 				return nil
 			}
 			return bus.StopLater(ctx, unit)
 		},
-		close:    bus.Close,
+		close: bus.Close,
 	}, nil
+}
+
+// gatesDir is the directory of the definition files.
+func gatesDir(cfg *config.Config) string {
+	return filepath.Join(config.PlacesOf(cfg.File, cfg.Application).Run, "exec")
 }
 
 func noteConnection(note noter) func(connected bool, err error) {
@@ -117,21 +115,6 @@ func noteConnection(note noter) func(connected bool, err error) {
 		}
 		note("systemd connection lost", map[string]any{"error": fmt.Sprint(err)})
 	}
-}
-
-// jobPatience is how long systemd may take to say what is to become of us.
-const jobPatience = 2 * time.Second
-
-// isStopping reports whether the unit of the daemon is to be stopped, and not
-// only to be started anew. What cannot be learned is no reason to end processes.
-func isStopping(ctx context.Context, bus *systemd.Bus, unit string) bool {
-	ctx, cancel := context.WithTimeout(ctx, jobPatience)
-	defer cancel()
-	if job, err := bus.Job(ctx, unit); err == nil && job == "stop" {
-		return true
-	}
-	state, err := bus.SystemState(ctx)
-	return err == nil && state == "stopping"
 }
 
 // gateProgram is the program that units execute. Its path stands in unit files,
@@ -148,21 +131,3 @@ func gateProgram() (string, error) {
 }
 
 const unitSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
-
-// ownUnit is the service that this daemon is the main process of, "" for none.
-func ownUnit() string {
-	if os.Getenv("INVOCATION_ID") == "" {
-		return ""
-	}
-	lines, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(lines)) {
-		path, unified := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if name := filepath.Base(path); unified && strings.HasSuffix(name, ".service") {
-			return name
-		}
-	}
-	return ""
-}

@@ -59,6 +59,7 @@ type daemonOptions struct {
 // the supervisor says that everything is stopped.
 type daemon struct {
 	config  *config.Config
+	broken  error // what is wrong with the file, when config is the one in force instead
 	log     *slog.Logger
 	archive supervisor.Archive // nil when the log does not go to the journal
 	runner  *chosenRunner
@@ -68,6 +69,7 @@ type daemon struct {
 	control    *control.Mux
 	supervisor *supervisor.Supervisor
 
+	version         string
 	proxyListener   net.Listener
 	controlListener net.Listener
 
@@ -82,14 +84,18 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
-	cfg, err := e.load(o.config)
+	var err error
+	if o.runner, err = o.kind(e, os.Geteuid()); err != nil {
+		return err
+	}
+	cfg, broken, err := e.loadForDaemon(o)
 	if err != nil {
 		return err
 	}
 	output, journalled := e.logOutput(cfg.Application)
 	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{config: cfg, log: newLog(lines)}
+	d := &daemon{config: cfg, broken: broken, log: newLog(lines)}
 	if journalled {
 		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
 	}
@@ -103,8 +109,8 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	})
 }
 
-// build brings up the parts in their order: an instance that runs already and
-// an address that is taken are noticed before anything else is touched.
+// build brings up the parts in their order: an address that is taken and an
+// instance that runs already are noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
 	defer func() {
 		if err != nil {
@@ -114,41 +120,13 @@ func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error)
 	if d.runner, err = e.chooseRunner(ctx, o, d.config, d.note); err != nil {
 		return err
 	}
-	if err := d.lockInstance(); err != nil {
-		return err
-	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
+	if err := d.lockInstance(); err != nil {
+		return advised(err)
+	}
 	return d.join()
-}
-
-// lockInstance makes sure that no other daemon has the processes of this
-// instance. Those of the direct runner belong to nobody else anyway.
-func (d *daemon) lockInstance() (err error) {
-	if !d.runner.outlives {
-		return nil
-	}
-	lock := config.PlacesOf(d.config.File, d.config.Application).Lock()
-	if err := os.MkdirAll(filepath.Dir(lock), 0o700); err != nil {
-		return fmt.Errorf("make the state directory: %w", err)
-	}
-	d.lock, err = supervisor.TakeLock(lock)
-	return err
-}
-
-// statePaths are where the daemon remembers. The direct runner does only when
-// it is told where.
-func (d *daemon) statePaths() supervisor.StatePaths {
-	if !d.runner.outlives {
-		return supervisor.StatePaths{File: d.config.StatePath}
-	}
-	places := config.PlacesOf(d.config.File, d.config.Application)
-	paths := supervisor.StatePaths{File: places.StateFile(), Active: places.ActiveConfig()}
-	if d.config.StatePath != "" {
-		paths.Before, paths.File = []string{paths.File}, d.config.StatePath
-	}
-	return paths
 }
 
 // join makes the parts that need one another.
@@ -173,20 +151,26 @@ func (d *daemon) join() error {
 		State:     d.statePaths(),
 
 		RunnerReason: d.runner.reason,
+		Broken:       d.broken,
 	})
 	d.supervisor.Commands(d.control)
-	d.noteStart(program)
+	d.version = program.Version
+	d.noteListeners()
 	return nil
 }
 
-// noteStart records what is there now.
-func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
+// noteListeners records where it listens.
+func (d *daemon) noteListeners() {
 	host, port, _ := net.SplitHostPort(d.proxyListener.Addr().String())
 	number, _ := strconv.Atoi(port)
 	d.note("proxy listening", map[string]any{"host": host, "port": number})
 	d.note("control socket listening", map[string]any{"path": d.config.Control.Path})
+}
+
+// noteStart records that it serves.
+func (d *daemon) noteStart() {
 	d.note("daemon started", map[string]any{
-		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
+		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": d.version,
 	})
 	if keys := notInEffect(d.config, d.runner.Kind()); len(keys) > 0 {
 		d.note("configuration not in effect yet", map[string]any{"keys": keys})
@@ -287,30 +271,33 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 }
 
 // run takes up what earlier daemons have left, and serves until everything is
-// stopped. Ready is said when requests are answered as far as they can be. An
-// actor that ends by itself takes the others with it, in order.
+// stopped, or left to the next daemon. Commands are answered from the first
+// moment; clients wait to be accepted until it is known where their requests go.
+// Ready is said when requests are answered as far as they can be. An actor that
+// ends by itself takes the others with it, in order.
 func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
+	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
 	if err := d.supervisor.Resume(ctx); err != nil {
-		return err
+		return advised(err)
 	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
-	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
 	select {
 	case <-d.supervisor.Resumed():
+		d.noteStart()
 		ready()
 	case <-d.supervisor.Done():
 	}
 	<-d.supervisor.Done()
 	d.stayDown(ctx)
 	d.awaitAnswers()
-	return errors.Join(d.broken(), d.supervisor.Err())
+	return errors.Join(d.brokenDown(), d.supervisor.Err())
 }
 
 // stayDown has systemd stop the daemon's own unit after a shutdown, so that it
 // is not started again.
 func (d *daemon) stayDown(ctx context.Context) {
-	if d.broken() != nil || d.supervisor.Detached() {
+	if d.brokenDown() != nil || d.supervisor.Detached() {
 		return
 	}
 	if err := d.runner.stayDown(ctx); err != nil {
@@ -334,8 +321,8 @@ func (d *daemon) breakDown(err error) {
 	d.supervisor.Detach(context.Background())
 }
 
-// broken is why the daemon could not go on, nil when it was told to end.
-func (d *daemon) broken() error {
+// brokenDown is why the daemon could not go on, nil when it was told to end.
+func (d *daemon) brokenDown() error {
 	if err := d.defect.Load(); err != nil {
 		return *err
 	}
