@@ -129,6 +129,17 @@ func TestTheOutcomeOfACommandIsRead(t *testing.T) {
 	}
 }
 
+func TestARecordIsBackdatedToAfterTheOneBefore(t *testing.T) {
+	at := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	r := Record{At: at, Boot: time.Hour, Ran: 50 * ms}
+	for boot, early := range map[time.Duration]time.Duration{time.Hour - 20*ms: 20 * ms, time.Minute: 50 * ms, time.Hour + ms: 0} {
+		got := r.backdated(boot)
+		if got.Boot != time.Hour-early || got.Ran != 50*ms-early || !got.At.Equal(at.Add(-early)) {
+			t.Errorf("to %s: %+v", boot, got)
+		}
+	}
+}
+
 func TestTheWaitIsTold(t *testing.T) {
 	p := plan{state: Record{History: restart.History{Restarts: make([]time.Duration, 3)}}}
 	if got := waitingStatus(config.Restart{Max: 5}, p, 820*ms); got != "restart 3 of 5 in 0.8 s" {

@@ -16,8 +16,8 @@ import (
 // there can have commands executed as any user, so it has to belong to the user
 // of this process, and to nobody else.
 //
-// A daemon is the only writer of definitions; a reader sees the old one or the
-// new one whole. Records of one process are written by one process at a time:
+// A daemon is the only writer of definitions, of each one at a time; a reader
+// sees the old one or the new one whole. Records of one process are written by one process at a time:
 // the gate of its unit, or, of a scope, the daemon.
 type Dir string
 

@@ -3,6 +3,7 @@ package gate
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +26,16 @@ func (g Gate) Ended(id string, o Outcome) error {
 	if l.last.Kind != Started {
 		return nil
 	}
-	return l.append(l.last.ended(o.exit()))
+	return l.append(l.last.ended(o.exit()).backdated(startedBefore()))
+}
+
+// startedBefore is a moment of CLOCK_BOOTTIME that this process was started
+// before, and that the command had ended before therefore. It is earlier than
+// now by what systemd and the program take to get here, some 10 ms, which would
+// make each wait for a restart longer.
+func startedBefore() time.Duration {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on all machines
+	return time.Duration(startTime()+1) * tick
 }
 
 // exit reads an outcome: a status, or the name of a signal.

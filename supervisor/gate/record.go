@@ -86,6 +86,16 @@ func (r Record) ended(e exit) Record {
 	return next
 }
 
+// backdated moves a record to an earlier moment, but not before the one it
+// follows.
+func (r Record) backdated(boot time.Duration) Record {
+	early := min(r.Boot-boot, r.Ran)
+	if early > 0 {
+		r.At, r.Boot, r.Ran = r.At.Add(-early), r.Boot-early, r.Ran-early
+	}
+	return r
+}
+
 // Boottime is the time since the machine's boot, suspends included: a clock
 // that nobody sets.
 func Boottime() time.Duration {

@@ -345,3 +345,37 @@ func TestAShimGoesInItsScope(t *testing.T) {
 		t.Errorf("%+v", lines)
 	}
 }
+
+func TestAGateUnderAUsersOwnManager(t *testing.T) {
+	if out, err := exec.Command("loginctl", "enable-linger", "app").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	u := newUnit(t, unlimited("echo hello; exec sleep 1000"))
+	u.await("manager of the user", func() bool { return asApp("systemctl", "--user", "is-system-running", "--wait") == nil })
+	if out, err := exec.Command("chown", "-R", "app:app", string(u.gates)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := asApp(append([]string{"systemd-run", "--user"}, u.arguments(nil)...)...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = asApp("systemctl", "--user", "stop", u.def.Unit) })
+	if err := asApp("systemctl", "--user", "kill", "--signal=KILL", u.def.Unit); err != nil {
+		t.Fatal(err)
+	}
+	u.await("crash", func() bool { r := u.last(); return r.Kind == gate.Started && r.Reason == "crash" && r.Restarts == 1 })
+	if err := asApp("systemctl", "--user", "restart", u.def.Unit); err != nil {
+		t.Fatal(err)
+	}
+	if r := u.last(); r.Kind != gate.Started || r.Reason != "manual" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// asApp runs a command as the ordinary user, with a way to its own manager.
+func asApp(argv ...string) error {
+	out, err := exec.Command("runuser", append([]string{"-u", "app", "--", "env", "XDG_RUNTIME_DIR=/run/user/1000"}, argv...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%v: %w: %s", argv, err, out)
+	}
+	return nil
+}

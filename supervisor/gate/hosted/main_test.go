@@ -82,7 +82,15 @@ func (u *unit) write(change func(*gate.Definition)) {
 
 // start starts the unit, and returns when its start job has ended.
 func (u *unit) start(settings ...string) error {
-	u.Helper()
+	out, err := exec.Command("systemd-run", u.arguments(settings)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// arguments are those of systemd-run.
+func (u *unit) arguments(settings []string) []string {
 	args := []string{"--quiet", "--unit=" + u.def.Unit, "--setenv=ROLLBRIDGE_GATES=" + string(u.gates)}
 	for _, s := range append([]string{
 		"Type=notify", "NotifyAccess=main", "TimeoutStartSec=infinity", "Restart=always", "RestartSec=0", "StartLimitIntervalSec=0",
@@ -91,11 +99,7 @@ func (u *unit) start(settings ...string) error {
 	}, settings...) {
 		args = append(args, "--property="+s)
 	}
-	out, err := exec.Command("systemd-run", append(args, program(), "exec", u.def.ID)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
+	return append(args, program(), "exec", u.def.ID)
 }
 
 func (u *unit) mustStart(settings ...string) {
