@@ -239,8 +239,17 @@ func (u *unit) Update(spec config.Spec) error {
 	return u.file.define(spec)
 }
 
-// Retire ends automatic restarts.
-func (u *unit) Retire() error { return u.file.want(gate.Drain) }
+// Retire ends automatic restarts, one that is due as well.
+func (u *unit) Retire() error {
+	err := u.file.want(gate.Drain)
+	if st, _ := u.Watch(); !st.RetryAt.IsZero() {
+		ctx, cancel := context.WithTimeout(context.Background(), unitWait)
+		defer cancel()
+		err = errors.Join(err, u.r.opt.Bus.Stop(ctx, u.name))
+		u.look(ctx)
+	}
+	return err
+}
 
 // Spec is the definition the next start uses.
 func (u *unit) Spec() config.Spec {

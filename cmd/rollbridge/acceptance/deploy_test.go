@@ -108,9 +108,9 @@ func Test080_081_ReleaseIDDefaults(t *testing.T) {
 }
 
 func Test082_083_UnhealthyReleaseIsRefused(t *testing.T) {
-	h := start(t, strings.Replace(basicConfig, "healthTimeoutMs: 20000", "healthTimeoutMs: 600", 1))
+	h := start(t, strings.Replace(basicConfig, "healthTimeoutMs: 20000", "healthTimeoutMs: 3000", 1))
 	h.deploy("v1")
-	for name, says := range map[string]string{"500": ": HTTP 500", "304": ": HTTP 304", "redirect": ": HTTP 302", "silent": "no answer within 600ms"} {
+	for name, says := range map[string]string{"500": ": HTTP 500", "304": ": HTTP 304", "redirect": ": HTTP 302", "silent": "no answer within 3s"} {
 		begun := time.Now()
 		r := h.tryDeploy("bad-"+name, "ping", name)
 		if r.code != 1 || !strings.Contains(r.stderr, "Health check failed for http://127.0.0.1:") || !strings.Contains(r.stderr, says) {

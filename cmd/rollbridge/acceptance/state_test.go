@@ -103,6 +103,7 @@ func Test217to218_OrphansAreReportedAndLeftAlone(t *testing.T) {
 		for _, pid := range pids {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
+		h.eventually("the orphans end", func() bool { return len(h.left()) == 0 })
 	}()
 
 	h.startDaemon()
