@@ -25,7 +25,6 @@ type Host struct {
 	dir      string
 	cgroup   cgroup
 	unlock   func() // says that nobody cares for the host any more
-	notify   *net.UnixConn
 	launcher *exec.Cmd
 	next     io.WriteCloser // a line boots the machine
 	ended    chan string    // how each boot ended; closed at the launcher's end
@@ -86,10 +85,6 @@ func boot(version string, binds []string) (*Host, error) {
 
 // launch starts the launcher, which waits.
 func (h *Host) launch(root string, binds []string) error {
-	var err error
-	if h.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: h.path("notify"), Net: "unixgram"}); err != nil {
-		return err
-	}
 	args := []string{"-c", launch, "launch", "--bind=" + h.Share() + ":/share"}
 	for _, bind := range binds {
 		args = append(args, "--bind-ro="+bind)
@@ -132,25 +127,30 @@ func (h *Host) launch(root string, binds []string) error {
 	return nil
 }
 
-// boot starts the machine and waits until its systemd says that it is up.
+// boot starts the machine and waits until its systemd says that it is up. Each
+// boot has its own socket, since systemd also says so when it is reloaded.
 func (h *Host) boot() error {
+	os.Remove(h.path("notify"))
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: h.path("notify"), Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer notify.Close()
+	notify.SetReadDeadline(time.Now().Add(bootTimeout))
+	ready := make(chan error, 1)
+	go func() { ready <- awaitReady(notify) }()
 	if _, err := io.WriteString(h.next, "\n"); err != nil {
 		return fmt.Errorf("%w: %s", err, h.console())
 	}
-	ready := make(chan error, 1)
-	h.notify.SetReadDeadline(time.Now().Add(bootTimeout))
-	go func() { ready <- awaitReady(h.notify) }()
 	select {
 	case err := <-ready:
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, h.console())
 		}
+		return h.findLeader()
 	case code := <-h.ended:
-		h.notify.SetReadDeadline(time.Now())
-		<-ready
 		return fmt.Errorf("systemd-nspawn ended with %q: %s", code, h.console())
 	}
-	return h.findLeader()
 }
 
 // awaitReady reads notifications until one says READY=1.
@@ -231,17 +231,14 @@ func (h *Host) bootAgain() error {
 // Stop ends everything that runs in the host, at once, and removes what belongs
 // to it.
 func (h *Host) Stop() error {
-	errs := []error{h.cgroup.end()}
 	if h.launcher != nil && h.launcher.Process != nil {
-		for range h.ended { // until the pipe is empty, as Wait wants it
+		h.launcher.Process.Kill() // and with it all in its namespace
+		for range h.ended {       // until the pipe is empty, as Wait wants it
 		}
 		h.launcher.Wait()
 	}
-	if h.notify != nil {
-		h.notify.Close()
-	}
 	h.scope.Close()
-	errs = append(errs, os.RemoveAll(h.dir))
+	err := errors.Join(h.cgroup.end(), os.RemoveAll(h.dir))
 	h.unlock()
-	return errors.Join(errs...)
+	return err
 }

@@ -3,6 +3,7 @@ package systemdtest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,5 +83,26 @@ func TestRelabelledOutputNamesTheVersion(t *testing.T) {
 	relabel(&out, strings.NewReader(said), "9")
 	if out.String() != want {
 		t.Errorf("got %q", out.String())
+	}
+}
+
+func TestOnlyWhatIsMissingOutsideCIIsAnExcuse(t *testing.T) {
+	lacking, failing := error(&needError{"no nspawn", "install it"}), errors.New("the tests failed")
+	for _, c := range []struct {
+		ci   string
+		err  error
+		want bool
+	}{
+		{"", lacking, true},
+		{"", fmt.Errorf("boot: %w", errors.Join(lacking, lacking)), true},
+		{"", failing, false},
+		{"", errors.Join(lacking, failing), false},
+		{"", fmt.Errorf("boot: %w", errors.Join(lacking, failing)), false},
+		{"true", lacking, false},
+	} {
+		t.Setenv("CI", c.ci)
+		if got := Excusable(c.err); got != c.want {
+			t.Errorf("CI=%s: %v is an excuse: %v, want %v", c.ci, c.err, got, c.want)
+		}
 	}
 }

@@ -1,9 +1,9 @@
 package systemdtest
 
 import (
-	"errors"
 	"os"
 	"os/exec"
+	"slices"
 )
 
 // debs are the Debian packages of the programs that are needed.
@@ -35,9 +35,17 @@ func need(programs ...string) error {
 	return nil
 }
 
-// Excusable is whether tests may be skipped for that error: this machine lacks
-// something, and does not promise to test everything, as CI does.
+// Excusable is whether tests may be skipped for that error, or for all that are
+// joined in it: this machine lacks something, and does not promise to test
+// everything, as CI does.
 func Excusable(err error) bool {
-	_, lacks := errors.AsType[*needError](err)
-	return lacks && os.Getenv("CI") != "true"
+	switch err := err.(type) {
+	case *needError:
+		return os.Getenv("CI") != "true"
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(err.Unwrap(), func(err error) bool { return !Excusable(err) })
+	case interface{ Unwrap() error }:
+		return Excusable(err.Unwrap())
+	}
+	return false
 }

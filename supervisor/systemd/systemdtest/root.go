@@ -95,8 +95,8 @@ func buildRoot(suite, dir string) error {
 // debianMirror is where apt gets Debian from on this machine; "" when apt does
 // not say, and mmdebstrap's own choice has to do.
 func debianMirror() string {
-	for _, suite := range suites {
-		out, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI)", "Release: "+suite, "Component: main", "Created-By: Packages").Output()
+	for _, version := range Versions {
+		out, err := exec.Command("apt-get", "indextargets", "--format", "$(REPO_URI)", "Release: "+suites[version], "Component: main", "Created-By: Packages").Output()
 		if lines := strings.Fields(string(out)); err == nil && len(lines) > 0 {
 			return lines[0]
 		}

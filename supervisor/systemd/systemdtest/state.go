@@ -7,15 +7,16 @@ import (
 	"syscall"
 )
 
-// Hosts live in directories below hostsDir, each locked by the process that it
-// belongs to; what belongs to nobody was left by one that was killed.
-func hostsDir() string { return filepath.Join(os.TempDir(), "rollbridge-testhosts") }
-
 // newHost makes what a host needs on the outer machine, after taking away what
-// killed processes left of theirs.
+// killed processes left of theirs. Hosts live in directories of the cache, each
+// locked by the process that it belongs to.
 func newHost(version string) (*Host, error) {
-	hosts := hostsDir()
-	if err := os.MkdirAll(hosts, 0o755); err != nil {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	hosts := filepath.Join(cache, "hosts")
+	if err := os.MkdirAll(hosts, 0o700); err != nil {
 		return nil, err
 	}
 	unlock, err := lockFile(filepath.Join(hosts, "lock"))

@@ -87,10 +87,13 @@ func runVM(ctx context.Context, version, dir string, out io.Writer) (int, error)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	text, _ := os.ReadFile(code)
-	exit, noExit := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err := errors.Join(err, noExit); err != nil {
+	if err != nil {
 		return 0, fmt.Errorf("%w: %s%s", err, says.String(), lastOf(console))
+	}
+	text, _ := os.ReadFile(code)
+	exit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("the job told no exit code: %s", lastOf(console))
 	}
 	return exit, nil
 }
