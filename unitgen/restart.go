@@ -24,7 +24,7 @@ func (p *Properties) restart(policy config.Restart) {
 		return
 	}
 	p.add("StartLimitIntervalUSec", window(policy.Window))
-	p.add("StartLimitBurst", uint32(min(int64(policy.Max)+1, math.MaxUint32))) // the first start counts too
+	p.add("StartLimitBurst", uint32(min(policy.Max, math.MaxUint32-1))+1) // the first start counts too
 }
 
 // RestartDelay is how long systemd waits before a restart. Its timers have a

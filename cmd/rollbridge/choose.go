@@ -28,11 +28,7 @@ type chosenRunner struct {
 // chooseRunner makes the runner that the option, else the environment, asks
 // for. Without a wish it is systemd where a usable one runs, else direct.
 func (e *env) chooseRunner(ctx context.Context, o daemonOptions, cfg *config.Config, note noter) (*chosenRunner, error) {
-	kind, err := o.kind(e, os.Geteuid())
-	if err != nil {
-		return nil, err
-	}
-	switch kind {
+	switch o.runner {
 	case "", "auto":
 		if unusable := systemdUsable(ctx, o.user); unusable != nil {
 			return directRunner(unusable.Error())
@@ -80,7 +76,7 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 	if err != nil {
 		return nil, err
 	}
-	gates := filepath.Join(config.PlacesOf(cfg.File, cfg.Application).Run, "exec")
+	gates := gatesDir(cfg)
 	if err := os.MkdirAll(filepath.Dir(gates), 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of definitions: %w", err)
 	}
@@ -104,6 +100,11 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 		},
 		close: bus.Close,
 	}, nil
+}
+
+// gatesDir is the directory of the definition files.
+func gatesDir(cfg *config.Config) string {
+	return filepath.Join(config.PlacesOf(cfg.File, cfg.Application).Run, "exec")
 }
 
 func noteConnection(note noter) func(connected bool, err error) {

@@ -84,6 +84,10 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
+	var err error
+	if o.runner, err = o.kind(e, os.Geteuid()); err != nil {
+		return err
+	}
 	cfg, broken, err := e.loadForDaemon(o)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -10,10 +9,6 @@ import (
 	"rollbridge/supervisor/gate"
 	"rollbridge/supervisor/systemd"
 )
-
-// gatesVariable names the directory of the definitions; the units of managed
-// processes and the daemon set it.
-const gatesVariable = "ROLLBRIDGE_GATES"
 
 // execCommand is what units and the daemon put in front of a managed command.
 // It is not for people, so it is not among the commands that help lists.
@@ -31,14 +26,15 @@ Started by systemd and by the daemon, never by hand.`,
 			f.BoolVar(&scope, "scope", false, "wait for the daemon on descriptor 3, then become the command")
 		},
 		run: func(ctx context.Context, e *env, args []string) error {
+			const hint = "rollbridge exec is started by systemd; rollbridge help lists what is for people"
 			if len(args) == 0 {
-				return usageFault("missing argument 'ID'", "rollbridge exec is started by systemd; rollbridge help lists what is for people")
+				return usageFault("missing argument 'ID'", hint)
 			}
-			if e.Getenv(gatesVariable) == "" {
-				return usageFault(gatesVariable+" is not set", "rollbridge exec is started by systemd; rollbridge help lists what is for people")
+			if e.Getenv(gate.DirVariable) == "" {
+				return usageFault(gate.DirVariable+" is not set", hint)
 			}
 			g := gate.Gate{
-				Dir:        gate.Dir(e.Getenv(gatesVariable)),
+				Dir:        gate.Dir(e.Getenv(gate.DirVariable)),
 				Manager:    manager{},
 				Notify:     e.Getenv("NOTIFY_SOCKET"),
 				Invocation: e.Getenv("INVOCATION_ID"),
@@ -64,16 +60,8 @@ func outcome(e *env) gate.Outcome {
 // root, else the user's own.
 type manager struct{}
 
-// NRestarts connects for one question; most gates have none.
+// NRestarts asks one question; most gates have none.
 func (manager) NRestarts(ctx context.Context, unit string) (uint32, error) {
-	bus, err := systemd.Dial(ctx, systemd.Options{User: os.Geteuid() != 0})
-	if err != nil {
-		return 0, err
-	}
-	defer bus.Close()
-	state, err := bus.Unit(ctx, unit)
-	if errors.Is(err, systemd.ErrNoUnit) {
-		return 0, errors.New("it does not know that unit")
-	}
+	state, err := systemd.ReadUnit(ctx, systemd.Options{User: os.Geteuid() != 0}, unit)
 	return state.NRestarts, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -45,21 +46,22 @@ func byOwnJob(m unitManager, unit string) stopKind {
 }
 
 // ownUnit is the name of the unit that this process is the service of, "" when
-// it is not run by systemd.
+// it is not run by systemd: somebody in a service who starts a daemon does not
+// make it one (systemd.exec(5), $SYSTEMD_EXEC_PID).
 func ownUnit(getenv func(string) string) string {
-	if getenv("INVOCATION_ID") == "" {
+	if getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
 		return ""
 	}
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return ""
 	}
-	return unitOf(string(b))
+	return serviceOf(string(b))
 }
 
-// unitOf finds the innermost service in the unified hierarchy of a
+// serviceOf finds the innermost service in the unified hierarchy of a
 // /proc/PID/cgroup.
-func unitOf(cgroups string) string {
+func serviceOf(cgroups string) string {
 	for line := range strings.Lines(cgroups) {
 		group, unified := strings.CutPrefix(strings.TrimSpace(line), "0::")
 		for ; unified && group != "/" && group != "."; group = path.Dir(group) {

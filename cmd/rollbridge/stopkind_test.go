@@ -63,7 +63,7 @@ func TestOwnUnitIsTheInnermostService(t *testing.T) {
 		"":        "",
 		"rubbish": "",
 	} {
-		if got := unitOf(cgroups); got != want {
+		if got := serviceOf(cgroups); got != want {
 			t.Errorf("%q: %q", cgroups, got)
 		}
 	}

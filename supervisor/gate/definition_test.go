@@ -74,7 +74,7 @@ func TestRewritingLosesNothingOfANewerVersion(t *testing.T) {
 	if err := json.Unmarshal(text, &newer); err != nil {
 		t.Fatal(err)
 	}
-	newer["version"], newer["colour"] = 2, map[string]any{"deep": []int{1}}
+	newer["version"], newer["colour"], newer["instances"] = 2, map[string]any{"deep": []int{1}}, 5
 	newer["spec"].(map[string]any)["Priority"] = 7
 	text, _ = json.Marshal(newer)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -82,13 +82,16 @@ func TestRewritingLosesNothingOfANewerVersion(t *testing.T) {
 	}
 
 	def := mustRead(t, d, "a1")
-	def.Want = Drain
+	def.Want, def.Instances = Drain, 0
 	mustWrite(t, d, def)
 	kept, _ := os.ReadFile(path)
 	for _, want := range []string{`"colour":{"deep":[1]}`, `"Priority":7`, `"want":"drain"`, `"version":2`} {
 		if !strings.Contains(string(kept), want) {
 			t.Errorf("no %s in %s", want, kept)
 		}
+	}
+	if strings.Contains(string(kept), "instances") {
+		t.Errorf("a known field is kept as unknown: %s", kept)
 	}
 
 	def.Spec.Command = "false" // another release: its spec is ours alone

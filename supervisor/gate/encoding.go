@@ -67,7 +67,8 @@ func (d *Definition) UnmarshalJSON(text []byte) error {
 func fieldNames() []string {
 	var names []string
 	for t, i := reflect.TypeFor[Definition](), 0; i < t.NumField(); i++ {
-		names = append(names, t.Field(i).Tag.Get("json"))
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names = append(names, name)
 	}
 	return names
 }

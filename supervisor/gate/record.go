@@ -48,6 +48,7 @@ type Record struct {
 
 	Error string    `json:"error,omitempty"` // of the newest start, when it failed
 	Until time.Time `json:"until,omitzero"`
+	Then  string    `json:"then,omitempty"` // reason of the start that is waited for
 
 	Restarts       int             `json:"restarts"` // after crashes, tried or done, over the process's life
 	MemoryRestarts int             `json:"memoryRestarts,omitempty"`
@@ -59,7 +60,7 @@ type Record struct {
 
 // Next is a record of something that happens now, with the state that r left.
 func (r Record) Next(kind Kind) Record {
-	r.Seq, r.Kind, r.Until = 0, kind, time.Time{}
+	r.Seq, r.Kind, r.Until, r.Then = 0, kind, time.Time{}, ""
 	r.At, r.Boot = time.Now(), Boottime()
 	return r
 }

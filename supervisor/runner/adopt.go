@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,14 +138,14 @@ func (t *task) goOn(told past) {
 	l.attempt.finish(told.err)
 	go func() {
 		if told.last.Kind != gate.Waiting {
-			t.keepOn(l, outcome{spec: t.spec, ran: told.ran()})
+			t.keepOn(l, outcome{spec: t.spec, ran: told.ran(), next: Crash})
 			return
 		}
 		if !t.pause(l, t.uptimeToTime(told.last)) {
 			t.finish(l)
 			return
 		}
-		t.keepOn(l, t.runOnce(l, Crash))
+		t.keepOn(l, t.runOnce(l, cmp.Or(Reason(told.last.Then), Crash)))
 	}()
 }
 

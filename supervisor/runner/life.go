@@ -296,7 +296,7 @@ func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 		return time.Time{}, false
 	}
 	due = time.Now().Add(decision.Delay)
-	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until = due })
+	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until, r.Then = due, string(o.next) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {

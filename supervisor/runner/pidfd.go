@@ -45,6 +45,15 @@ func (p pidfd) exited(ctx context.Context) error {
 	return err
 }
 
+// hasExited reports whether the process has ended by now.
+func (p pidfd) hasExited() bool {
+	ended := true
+	if conn, err := p.file.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { ended = hasExited(fd) })
+	}
+	return ended
+}
+
 func hasExited(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)

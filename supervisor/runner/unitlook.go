@@ -216,6 +216,9 @@ type phase struct {
 func (u *unit) phase(state systemd.UnitState) phase {
 	p := &u.past
 	ended := p.ended.At
+	if u.file.wanted() != gate.Run {
+		ended = time.Time{} // nothing will come
+	}
 	switch {
 	case isDead(state):
 		return u.deadPhase()
@@ -227,6 +230,8 @@ func (u *unit) phase(state systemd.UnitState) phase {
 		return phase{state: Running, pid: p.started.PID}
 	case p.last.Seq <= u.begun: // nothing has happened since it was started
 		return phase{state: Starting}
+	case ended.IsZero():
+		return phase{state: Failed}
 	case p.last.Kind == gate.Waiting:
 		return phase{state: Failed, retryAt: p.last.Until}
 	case strings.HasPrefix(state.SubState, "auto-restart"):

@@ -63,7 +63,7 @@ func (u *unit) endForMemory(ctx context.Context) {
 		u.tellNow("process definition not kept", map[string]any{"error": err.Error()})
 	}
 	u.ending(context.Background(), func(ctx context.Context) {
-		if err := u.endCommand(ctx); err != nil {
+		if err := u.endCommand(ctx, true); err != nil {
 			u.publish(func(s *Status) { s.Err = err })
 		}
 	})

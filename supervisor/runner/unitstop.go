@@ -66,7 +66,7 @@ func (u *unit) end(ctx context.Context) (err error) {
 		if err := u.file.want(gate.Stop); err != nil {
 			u.tellNow("process definition not kept", map[string]any{"error": err.Error()})
 		}
-		if err = u.endCommand(ctx); err == nil {
+		if err = u.endCommand(ctx, false); err == nil {
 			err = u.unload(context.WithoutCancel(ctx))
 		}
 	})
@@ -106,8 +106,10 @@ func (u *unit) calm() {
 	u.hurry = nil
 }
 
-// endCommand stops the command with its hooks, and its descendants.
-func (u *unit) endCommand(ctx context.Context) error {
+// endCommand stops the command with its hooks, and its descendants. When another
+// instance is to follow, what outlives the command is left to systemd, which
+// ends it before: in the unit nobody could tell it from the next instance.
+func (u *unit) endCommand(ctx context.Context, another bool) error {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), unitWait)
 	defer cancel()
 	state, err := u.r.opt.Bus.Unit(asking, u.name)
@@ -126,6 +128,7 @@ func (u *unit) endCommand(ctx context.Context) error {
 	s := stopping{target: target, spec: u.Spec(), tell: func(message string, data map[string]any) {
 		u.tellNow(message, data)
 	}}
+	target.alone = another
 	if closed(target.Exited()) {
 		return s.leftovers(ctx)
 	}
@@ -181,7 +184,15 @@ type unitTarget struct {
 	cgroup
 	pid    int
 	fd     *pidfd // of the command, nil when it does not run
+	alone  bool   // nothing is a member once the command has ended
 	exited chan struct{}
+}
+
+func (t *unitTarget) members() []stat {
+	if t.alone && (t.fd == nil || t.fd.hasExited()) {
+		return nil
+	}
+	return t.cgroup.members()
 }
 
 // close gives up waiting for the command.
@@ -193,11 +204,11 @@ func (t *unitTarget) close() {
 
 func (t *unitTarget) PID() int                       { return t.pid }
 func (t *unitTarget) Exited() <-chan struct{}        { return t.exited }
-func (t *unitTarget) Empty() bool                    { return isEmpty(t.cgroup) }
-func (t *unitTarget) Left() []string                 { return namesOf(t.cgroup) }
-func (t *unitTarget) Signal(sig syscall.Signal)      { t.signal(sig) }
-func (t *unitTarget) Gone(ctx context.Context) error { return awaitGone(ctx, t.cgroup) }
-func (t *unitTarget) Kill(ctx context.Context) error { return killAll(ctx, t.cgroup, func() {}) }
+func (t *unitTarget) Empty() bool                    { return isEmpty(t) }
+func (t *unitTarget) Left() []string                 { return namesOf(t) }
+func (t *unitTarget) Signal(sig syscall.Signal)      { t.cgroup.signal(sig) }
+func (t *unitTarget) Gone(ctx context.Context) error { return awaitGone(ctx, t) }
+func (t *unitTarget) Kill(ctx context.Context) error { return killAll(ctx, t, func() {}) }
 
 // Hook runs a lifecycle command in the unit.
 func (t *unitTarget) Hook(ctx context.Context, spec config.Spec, command string) (Exit, error) {

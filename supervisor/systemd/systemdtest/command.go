@@ -11,7 +11,7 @@ import (
 // the machine and belongs to none of its units. The end of the context kills it,
 // but not what it started.
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
-	args := []string{"--target", fmt.Sprint(h.leader), "--all", "--", "setpriv", "--pdeathsig=KILL", "env", "--ignore-environment", "--chdir=/root",
+	args := []string{"--target", fmt.Sprint(h.leader), "--all", "--root", "--", "setpriv", "--pdeathsig=KILL", "env", "--ignore-environment", "--chdir=/root",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", insideVariable + "=" + h.version}
 	cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(h.scope.Fd()), Pdeathsig: syscall.SIGKILL}
