@@ -101,7 +101,7 @@ func (f *fakeRunner) New(spec config.Spec, observe func(runner.Event)) runner.Pr
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := &fakeProcess{
-		f: f.fakeHost, id: fmt.Sprintf("id%d", len(f.processes)+1), spec: spec, observe: observe,
+		f: f.fakeHost, id: fmt.Sprintf("id%d", len(f.processes)+1), age: uint64(len(f.processes)), spec: spec, observe: observe,
 		changed: make(chan struct{}), status: runner.Status{State: runner.Stopped},
 	}
 	f.processes = append(f.processes, p)
@@ -134,7 +134,11 @@ func (f *fakeRunner) Left(context.Context) ([]runner.Left, error) {
 	}
 	var list []runner.Left
 	for _, p := range f.defined() {
-		list = append(list, runner.Left{Ref: p.Ref(), Spec: p.Spec(), Unit: "rollbridge-" + p.name(), Retired: p.retired})
+		left := runner.Left{Ref: p.Ref(), Spec: p.Spec(), Unit: "rollbridge-" + p.name()}
+		p.mu.Lock()
+		left.Retired = p.retired
+		p.mu.Unlock()
+		list = append(list, left)
 	}
 	for _, unit := range f.strangers {
 		list = append(list, runner.Left{Unit: unit, Stranger: true})
@@ -285,8 +289,9 @@ func (f *fakeHost) find(t *testing.T, name string) *fakeProcess {
 }
 
 type fakeProcess struct {
-	f  *fakeHost
-	id string
+	f   *fakeHost
+	id  string
+	age uint64 // younger ones have more
 
 	mu      sync.Mutex
 	observe func(runner.Event)
@@ -319,7 +324,7 @@ func (p *fakeProcess) Spec() config.Spec {
 	return p.spec
 }
 
-func (p *fakeProcess) Ref() runner.Ref { return runner.Ref{ID: p.id} }
+func (p *fakeProcess) Ref() runner.Ref { return runner.Ref{ID: p.id, StartTime: p.age} }
 
 func (p *fakeProcess) Start(_ context.Context, reason runner.Reason) error {
 	name, b := p.name(), p.f.behaviourOf(p.Spec())

@@ -136,8 +136,9 @@ func (r *resumption) leaveStrangers() {
 	}
 }
 
-// undoInterrupted sees to it that nothing remains of a deploy that had not
-// committed when its daemon ended: its processes are left to discardUnowned.
+// undoInterrupted tells of a deploy that had not committed when its daemon ended.
+// Nobody takes its processes, so discardUnowned ends them. Like those of every
+// release that is remembered, its generation is not used again.
 func (r *resumption) undoInterrupted() {
 	for _, rec := range r.memory.Releases {
 		if rec.State == string(starting) {
@@ -155,8 +156,7 @@ func (s *Supervisor) countGeneration(id string, generation int) {
 	s.generations[id] = max(s.generations[id], generation)
 }
 
-// listStopped lists the releases that can be gone back to, and those that drain
-// or are active, in their order.
+// listStopped lists the releases that can be gone back to.
 func (r *resumption) listStopped() {
 	for _, rec := range r.memory.Releases {
 		if rec.State == string(stopped) {

@@ -78,32 +78,34 @@ func TestRestartOfTheDaemonTouchesNoProcess(t *testing.T) {
 func TestDrainGoesOnForTheTimeThatIsLeft(t *testing.T) {
 	survivors(t, shop, func(t *testing.T, w *world) {
 		w.mustDeploy("v1")
+		begun := time.Now()
 		w.openRequest("v1")
 		w.mustDeploy("v2")
 		time.Sleep(4 * time.Second)
 		w.crash()
 		w.start(w.places())
-		// A connection that outlives its daemon, as after an upgrade: it is held
-		// open from the moment the release is listed.
-		go func() {
-			for range 100 {
-				w.Supervisor.mu.Lock()
-				for _, r := range w.releases {
-					if r.id == "v1" {
-						r.upstream.Retain("test")
-					}
-				}
-				w.Supervisor.mu.Unlock()
-			}
-		}()
-		if err := w.Resume(t.Context()); err != nil {
-			t.Fatal(err)
+		rel := (&resumption{s: w.Supervisor}).restore(readState(w.places().File).Releases[0])
+		rel.state, rel.config = draining, w.currentConfig()
+		rel.upstream.Retain("a connection that has outlived its daemon")
+		w.Supervisor.mu.Lock()
+		w.drainLocked(rel, rel.config)
+		w.Supervisor.mu.Unlock()
+		<-rel.gone
+		if took := time.Since(begun).Round(time.Millisecond); took != 5*time.Second {
+			t.Errorf("it drained for %s in all", took)
 		}
-		w.settle()
-		time.Sleep(time.Second)
-		w.settle()
+	})
+}
+
+func TestDrainOfADaemonThatIsGoneIsEnded(t *testing.T) {
+	survivors(t, shop, func(t *testing.T, w *world) {
+		w.mustDeploy("v1")
+		w.openRequest("v1") // it ends with the daemon
+		w.mustDeploy("v2")
+		w.restart()
 		equal(t, "states", w.states(), []string{"v1 stopped", "v2 active"})
 		equal(t, "running", w.host.running(), []string{"broker@v2", "cable@v2", "clock@v2", "mailer@v2", "web@v2"})
+		w.mustHaveNoted("release drained")
 	})
 }
 

@@ -188,18 +188,37 @@ func TestTornStateLosesNoProcessThatServes(t *testing.T) {
 func TestMissingStateIsGuessedFromWhatRuns(t *testing.T) {
 	survivors(t, shop, func(t *testing.T, w *world) {
 		w.mustDeploy("v1")
-		w.slowDeploy("v2")
+		before := w.host.running()
+		w.slowDeploy("v2") // younger, and not proven
 		w.crash()
 		os.Remove(w.places().File)
 		w.host.read()
 		w.resume()
 		w.settle()
-		if active := w.status().ActiveReleaseID; active == nil {
-			t.Error("nothing is active")
-		}
 		w.mustHaveNoted("state guessed from what runs")
-		if slices.Contains(w.host.read(), "stop broker@v1") {
-			t.Error("the service was stopped")
+		equal(t, "running", w.host.running(), before)
+		equal(t, "started", started(w.host.read()), nil)
+		if states := w.states(); !slices.Contains(states, "v1 active") {
+			t.Errorf("states %v", states)
+		}
+		if w.release("v1").path != w.dir || w.proxy.Active() == nil {
+			t.Errorf("release %+v", w.release("v1"))
+		}
+	})
+}
+
+func TestReleaseThatDrainsIsNotGuessedActive(t *testing.T) {
+	survivors(t, shop, func(t *testing.T, w *world) {
+		w.mustDeploy("v1")
+		w.openRequest("v1")
+		w.mustDeploy("v2")
+		w.settle()
+		w.crash()
+		os.Remove(w.places().File)
+		w.resume()
+		equal(t, "running", w.host.running(), []string{"broker@v2", "cable@v2", "clock@v2", "mailer@v2", "web@v2"})
+		if active := w.status().ActiveReleaseID; active == nil || *active != "v2" {
+			t.Errorf("states %v", w.states())
 		}
 	})
 }
