@@ -107,7 +107,7 @@ func (p *scoped) place(spec config.Spec, s *shim) (string, error) {
 		}
 		return def.Unit, nil
 	}
-	return "", nameTaken(unitgen.ScopeName(spec, 1))
+	return "", errTaken{unitgen.ScopeName(spec, 1)}
 }
 
 // execution is one instance of a scoped process. The command may be a child of

@@ -96,7 +96,9 @@ func properties(u unitgen.Unit) []systemd.Property {
 	return list
 }
 
-// nameTaken says who has the name of a unit.
-func nameTaken(unit string) error {
-	return fmt.Errorf("unit %s exists already and is not ours: look with `systemctl status '%s'`, and stop it or name the process differently", unit, unit)
+// errTaken is that the name of a unit is somebody else's.
+type errTaken struct{ unit string }
+
+func (e errTaken) Error() string {
+	return fmt.Sprintf("unit %s exists already and is not ours: look with `systemctl status '%s'`, and stop it or name the process differently", e.unit, e.unit)
 }

@@ -193,14 +193,16 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 		return err
 	}
 	state, err := bus.Unit(ctx, u.name)
-	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
+	switch {
+	case errors.Is(err, systemd.ErrNoUnit): // it has gone meanwhile
+	case err != nil:
 		return err
-	}
-	if err == nil && !u.r.made(state) {
-		return nameTaken(u.name)
-	}
-	if err := u.unload(ctx); err != nil { // what a stop could not take away
-		return err
+	case !u.r.made(state):
+		return errTaken{u.name}
+	default: // what a stop could not take away
+		if err := u.unload(ctx); err != nil {
+			return err
+		}
 	}
 	return bus.StartTransient(ctx, u.name, properties(unitgen.Service(spec, def.ID, u.r.opt.Host)))
 }
@@ -208,6 +210,10 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 // startFailed says why there is no command. When there is a unit, it goes on
 // trying by the policy.
 func (u *unit) startFailed(ctx context.Context, err error) error {
+	if errors.As(err, &errTaken{}) {
+		u.abandon(err)
+		return err
+	}
 	var job *systemd.JobError
 	if errors.As(err, &job) {
 		u.look(ctx)
@@ -223,6 +229,16 @@ func (u *unit) startFailed(ctx context.Context, err error) error {
 		return cause
 	}
 	return err
+}
+
+// abandon forgets a unit that is somebody else's.
+func (u *unit) abandon(err error) {
+	u.unfollow()
+	u.forget()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.loaded = false
+	u.publishLocked(func(s *Status) { s.State, s.Err = Failed, err })
 }
 
 func (u *unit) startError() error {
@@ -286,7 +302,7 @@ func (u *unit) Listens(addr netip.AddrPort) (Listener, error) {
 func (u *unit) group() cgroup {
 	ctx, cancel := context.WithTimeout(context.Background(), unitWait)
 	defer cancel()
-	state, err := u.r.opt.Bus.Unit(ctx, u.name)
+	state, err := u.read(ctx)
 	if err != nil || state.ControlGroup == "" {
 		return cgroup{}
 	}

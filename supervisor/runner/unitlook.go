@@ -61,12 +61,12 @@ func (u *unit) unfollow() {
 func (u *unit) look(ctx context.Context) {
 	u.looking.Lock()
 	defer u.looking.Unlock()
-	state, err := u.r.opt.Bus.Unit(ctx, u.name)
+	state, err := u.read(ctx)
 	if err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return // the next signal, or the next connection, brings us here again
 	}
 	told := u.told
-	u.read()
+	u.readRecords()
 	u.settle(state)
 	u.superviseMemory(state)
 	u.tellNews()
@@ -89,8 +89,18 @@ func (u *unit) tell(about gate.Record, at time.Time, message string, data map[st
 	u.news = append(u.news, u.event(about, at, message, data))
 }
 
-// read takes the new records in and tells what they say.
-func (u *unit) read() {
+// read asks for the properties of the unit. One of that name that is not this
+// process's is none of ours: ErrNoUnit.
+func (u *unit) read(ctx context.Context) (systemd.UnitState, error) {
+	state, err := u.r.opt.Bus.Unit(ctx, u.name)
+	if err == nil && !u.r.owns(state, u.file.id()) {
+		return systemd.UnitState{}, systemd.ErrNoUnit
+	}
+	return state, err
+}
+
+// readRecords takes the new records in and tells what they say.
+func (u *unit) readRecords() {
 	records, err := u.file.records(u.told)
 	if err != nil {
 		u.note(err, "process records not readable")

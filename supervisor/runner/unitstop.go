@@ -112,7 +112,7 @@ func (u *unit) calm() {
 func (u *unit) endCommand(ctx context.Context, another bool) error {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), unitWait)
 	defer cancel()
-	state, err := u.r.opt.Bus.Unit(asking, u.name)
+	state, err := u.read(asking)
 	if errors.Is(err, systemd.ErrNoUnit) {
 		return nil
 	}
@@ -147,11 +147,15 @@ func (u *unit) unload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, unitWait)
 	defer cancel()
 	bus := u.r.opt.Bus
+	defer u.unfollow()
+	if _, err := u.read(ctx); err != nil {
+		u.look(ctx)
+		return unlessGone(err)
+	}
 	if err := bus.Stop(ctx, u.name); err != nil {
 		return fmt.Errorf("stop unit %s: %w", u.name, err)
 	}
 	u.look(ctx) // its last words
-	u.unfollow()
 	if err := bus.ResetFailed(ctx, u.name); err != nil {
 		return fmt.Errorf("reset unit %s: %w", u.name, err)
 	}
@@ -159,6 +163,13 @@ func (u *unit) unload(ctx context.Context) error {
 		return fmt.Errorf("release unit %s: %w", u.name, err)
 	}
 	return nil
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, systemd.ErrNoUnit) {
+		return nil
+	}
+	return err
 }
 
 // members is what runs in the unit, for a stop.
