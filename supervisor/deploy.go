@@ -53,7 +53,10 @@ func (s *Supervisor) deploy(op *operation, want target, configPath string) (prev
 	defer s.retireReplaced(previous, cfg)
 
 	s.refreshServices(next)
-	err = s.replaceSingletons(op, next)
+	err = errors.Join(s.replaceSingletons(op, next), s.stopUnwanted(op, next))
+	if err != nil {
+		err = &afterSwitchError{release: next, cause: err}
+	}
 	return previous, deployResult(next, previous), err
 }
 
@@ -76,6 +79,10 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_,
 			undo.run()
 		}
 	}()
+	undo.add(s.dropCandidate)
+	if err := s.recordIntent(next); err != nil {
+		return nil, nil, err
+	}
 	if err = s.startServices(op, next, &undo); err != nil {
 		return nil, nil, err
 	}
@@ -93,14 +100,50 @@ func (s *Supervisor) bringUp(op *operation, cfg *config.Config, want target) (_,
 		return nil, nil, err
 	}
 	switched = true
+	s.recordCommit(next)
 	return next, previous, nil
 }
 
-// setStarting names the release that is being brought up, for `logs`.
+// setStarting names the release that is being brought up, for `logs` and for the
+// state.
 func (s *Supervisor) setStarting(r *release) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.starting = r
+	s.state.touch()
+}
+
+// recordIntent has on disk what is about to be started, before any of it runs:
+// whatever happens then, a later daemon finds it. Where nothing outlives the
+// daemon, the deploy does not depend on it.
+func (s *Supervisor) recordIntent(next *release) error {
+	if !s.survives() {
+		return nil
+	}
+	err := s.keepCandidate(next.config)
+	if err == nil {
+		err = s.state.save()
+	}
+	if err == nil {
+		return nil
+	}
+	return &control.Error{
+		Code:    "state",
+		Message: fmt.Sprintf("start %s: record it first: %v", next.name(), err),
+		Hint:    "nothing was started; make room for " + filepath.Dir(s.opt.State.File) + ", or make it writable, and deploy again",
+	}
+}
+
+// recordCommit has the commit on disk before anything is done that relies on it.
+// What fails is tried again in the background, and told: traffic has moved.
+func (s *Supervisor) recordCommit(next *release) {
+	err := s.state.save()
+	if err == nil {
+		err = s.keepInForce()
+	}
+	if err != nil && s.survives() {
+		next.warn("", "the switch could not be recorded: "+err.Error())
+	}
 }
 
 // activate is the commit: from its one critical section on, new requests go to
@@ -114,7 +157,9 @@ func (s *Supervisor) activate(op *operation, next *release) (previous *release, 
 	previous = s.active
 	next.becomeLocked(active)
 	s.generations[next.id] = next.generation
-	s.active, s.config = next, next.config
+	next.startedServices = nil
+	s.active, s.comeback, s.config = next, next, next.config
+	delete(s.problems, resumeCommand)
 	s.listLocked(next)
 	s.proxy.Configure(s.proxyOptions(next.config))
 	s.proxy.Switch(next.upstream)
@@ -172,7 +217,7 @@ func (s *Supervisor) noteStartupFailure(r *release, cause error, phase string) {
 func (r *release) checkCompanions() error {
 	for _, p := range r.processes {
 		if st, _ := p.Watch(); st.GaveUp {
-			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts, lastFailure(st))}
+			return &processError{process: p, cause: fmt.Errorf("gave up after %d restarts: %s", st.Restarts+st.MemoryRestarts, lastFailure(st))}
 		}
 	}
 	return nil
@@ -183,10 +228,12 @@ func (r *release) checkCompanions() error {
 func (r *release) warnings() []Warning {
 	var warnings []Warning
 	for _, p := range r.processes {
-		if st, _ := p.Watch(); p != r.web && (st.Restarts > 0 || st.State == runner.Failed) {
+		st, _ := p.Watch()
+		restarts := st.Restarts + st.MemoryRestarts
+		if p != r.web && (restarts > 0 || st.State == runner.Failed) {
 			warnings = append(warnings, Warning{
 				ProcessID: p.Spec().Instance,
-				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), st.Restarts),
+				Message:   fmt.Sprintf("%s, restarted %d times since it was started", lastFailure(st), restarts),
 			})
 		}
 	}
@@ -196,7 +243,7 @@ func (r *release) warnings() []Warning {
 func deployResult(next, previous *release) DeployResult {
 	return DeployResult{
 		ActiveReleaseID: next.id, PreviousReleaseID: previous.idOrNil(),
-		Generation: next.generation, Warnings: append(next.ownerWarnings, next.warnings()...),
+		Generation: next.generation, Warnings: append(next.noted, next.warnings()...),
 	}
 }
 
@@ -216,7 +263,9 @@ func (s *Supervisor) awaitDrained(ctx context.Context, op *operation, r *release
 // reloadConfig reads the configuration again, and refuses what a running daemon
 // cannot take over. clientPath is the file the client read, if it told.
 func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
-	current := s.currentConfig()
+	// What runs may have been planned from an older file than the one the daemon
+	// was started with; what cannot change live has to be as the daemon has it.
+	current := s.opt.Config
 	if err := sameFile(clientPath, current.File); err != nil {
 		return nil, err
 	}
@@ -224,6 +273,7 @@ func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.setProblem(fileProblem, "")
 	if changes := current.LiveChanges(next); len(changes) > 0 {
 		return nil, &control.Error{
 			Code: "restart-needed",

@@ -133,6 +133,9 @@ func TestFailureSaysHowTheProcessEnded(t *testing.T) {
 		contains(t, err.Error(), "process web: exited with status 3 before it was healthy")
 		out := describe(err)
 		equal(t, "output", out.Output, []string{"cannot find module x"})
+		if !w.runner.find(t, "web@v1").settled {
+			t.Error("the last lines were not waited for")
+		}
 		for _, e := range mustEvents(w) {
 			if strings.Contains(e.Message, "cannot find") {
 				t.Errorf("output stands in the event %+v", e)

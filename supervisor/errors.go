@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"rollbridge/socket/control"
 	"rollbridge/supervisor/config"
@@ -11,6 +13,9 @@ import (
 
 // shownLines is how many of the last output lines go with a failure.
 const shownLines = 10
+
+// outputTime is how long a failure waits for those lines.
+const outputTime = 5 * time.Second
 
 // processError is the failure of one process. Its text says what happened; the
 // process's last output goes to the client that asked, never into events.
@@ -25,9 +30,11 @@ func (e *processError) Error() string {
 
 func (e *processError) Unwrap() error { return e.cause }
 
-// output is the last lines the process wrote.
+// output is the last lines the process wrote, none when they cannot be read.
 func (e *processError) output() []string {
-	kept := newest(e.process.Output(0).Lines, shownLines)
+	ctx, cancel := context.WithTimeout(context.Background(), outputTime)
+	defer cancel()
+	kept, _ := e.process.Tail(ctx, runner.Window{Lines: shownLines, Settled: true})
 	lines := make([]string, len(kept))
 	for i, line := range kept {
 		lines[i] = line.Text

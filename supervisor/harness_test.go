@@ -21,12 +21,16 @@ import (
 type world struct {
 	*Supervisor
 	t      *testing.T
-	runner *fakeRunner
+	host   *fakeHost
+	runner *fakeRunner // of the daemon that runs now
+	boot   string
 	dir    string // a directory that can be deployed
 
 	mu     sync.Mutex
 	source string           // the configuration file
 	health map[string]error // by release id: what its health check answers; nil is healthy
+
+	diskErr error // of every change of a file
 }
 
 const shop = `
@@ -43,32 +47,52 @@ processes:
 // inBubble runs a test with a supervisor on played processes and played time.
 func inBubble(t *testing.T, source string, test func(*testing.T, *world)) {
 	t.Helper()
+	inWorld(t, source, func(t *testing.T, w *world) {
+		w.start(StatePaths{})
+		test(t, w)
+	})
+}
+
+// inWorld runs a test in a bubble in which no supervisor has been started yet.
+func inWorld(t *testing.T, source string, test func(*testing.T, *world)) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, runner: newFakeRunner(), source: source, health: map[string]error{}, dir: dir}
-		cfg, err := w.load()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Supervisor = New(Options{
-			Config: cfg, Load: w.load, Runner: w.runner, Proxy: proxy.New(proxy.Options{}),
-			ProxyAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8182}, Log: slog.New(slog.DiscardHandler),
-			Probe: w.probe,
-		})
+		w := &world{t: t, host: newFakeHost(), source: source, health: map[string]error{}, dir: dir, boot: "boot 1"}
 		test(t, w)
 		w.kill(errors.New("the test is over"))
 		w.Shutdown(context.Background())
+		w.state.stop()
 	})
+}
+
+// start starts a daemon that remembers what it does in these places.
+func (w *world) start(places StatePaths) {
+	w.t.Helper()
+	cfg, err := w.load()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.runner = &fakeRunner{w.host, newFakeDaemon()}
+	w.Supervisor = New(Options{
+		Config: cfg, Load: w.load, Parse: parseShop, Runner: w.runner, Proxy: proxy.New(proxy.Options{}),
+		ProxyAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8182}, Log: slog.New(slog.DiscardHandler),
+		Probe: w.probe, State: places, BootID: w.boot, disk: w.diskOf(w.runner.daemon),
+	})
+}
+
+func parseShop(source []byte) (*config.Config, error) {
+	cfg, problems := config.Parse("/srv/shop/rollbridge.yaml", source, config.Options{UID: 1000})
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return cfg, nil
 }
 
 func (w *world) load() (*config.Config, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	cfg, problems := config.Parse("/srv/shop/rollbridge.yaml", []byte(w.source), config.Options{UID: 1000})
-	if len(problems) > 0 {
-		return nil, problems
-	}
-	return cfg, nil
+	return parseShop([]byte(w.source))
 }
 
 // edit replaces text in the configuration file.

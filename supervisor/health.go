@@ -51,7 +51,7 @@ func (s *Supervisor) awaitHealthy(op *operation, r *release) error {
 		}
 		return &healthError{check.url, err}
 	}
-	r.proven = check.started
+	s.prove(r, check.started)
 	return s.checkOwner(r, spec.Port)
 }
 
@@ -75,7 +75,7 @@ func (s *Supervisor) checkOwner(r *release, port int) error {
 	if err != nil {
 		message += ": " + err.Error()
 	}
-	r.ownerWarnings = append(r.ownerWarnings, Warning{ProcessID: r.web.Spec().Instance, Message: message})
+	r.warn(r.web.Spec().Instance, message)
 	return nil
 }
 

@@ -24,7 +24,7 @@ func (s *Supervisor) holdWhileDown(r *release) {
 	}()
 
 	st, changed := r.web.Watch()
-	healthy := r.proven
+	healthy, _ := s.provenAt(r)
 	for ctx.Err() == nil {
 		switch {
 		case st.GaveUp || st.State == runner.Running && st.StartedAt.Equal(healthy):
@@ -36,6 +36,7 @@ func (s *Supervisor) holdWhileDown(r *release) {
 			if s.answersAgain(ctx, r, changed) {
 				healthy = st.StartedAt
 				r.upstream.Resume()
+				s.prove(r, healthy)
 			}
 		}
 		select {

@@ -10,13 +10,16 @@ import (
 // allowedImports is the package map of docs/architecture.md. Commands may
 // import everything.
 var allowedImports = map[string][]string{
-	"rollbridge/supervisor":                              {"rollbridge/supervisor/config", "rollbridge/supervisor/runner", "rollbridge/proxy", "rollbridge/socket/control"},
+	"rollbridge/supervisor":                              {"rollbridge/supervisor/config", "rollbridge/supervisor/runner", "rollbridge/supervisor/systemd", "rollbridge/proxy", "rollbridge/socket/control"},
 	"rollbridge/supervisor/runner":                       {"rollbridge/supervisor/config", "rollbridge/supervisor/gate", "rollbridge/supervisor/restart", "rollbridge/supervisor/systemd", "rollbridge/unitgen"},
 	"rollbridge/supervisor/gate":                         {"rollbridge/supervisor/config", "rollbridge/supervisor/restart", "rollbridge/supervisor/systemd"},
 	"rollbridge/supervisor/systemd":                      {},
+	"rollbridge/supervisor/journaltest":                  {},
+	"rollbridge/supervisor/systemd/bustest":              {"rollbridge/supervisor/systemd", "rollbridge/supervisor/systemd/systemdtest"},
 	"rollbridge/supervisor/systemd/systemdtest":          {},
 	"rollbridge/supervisor/systemd/systemdtest/emulated": {},
 	"rollbridge/supervisor/systemd/systemdtest/testhost": {"rollbridge/supervisor/systemd/systemdtest"},
+	"rollbridge/supervisor/gate/hosted":                  {},
 	"rollbridge/unitgen":                                 {"rollbridge/supervisor/config"},
 	"rollbridge/supervisor/restart":                      {"rollbridge/supervisor/config"},
 	"rollbridge/supervisor/config":                       {},

@@ -3,57 +3,69 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"maps"
-	"math"
+	"strings"
 	"sync"
 
 	"rollbridge/socket/control"
 	"rollbridge/supervisor/runner"
 )
 
-// Events tells what happened; with args.Follow it goes on as things happen,
-// until the client leaves.
-func (s *Supervisor) Events(ctx context.Context, args EventsArgs, progress func(any)) (EventsResult, error) {
-	if !args.Follow {
-		events, _, _ := s.events.since(0)
-		return EventsResult{newest(events, ceil(args.Limit))}, nil
-	}
-	events, next, changed := s.events.since(0)
-	events = newest(events, ceil(args.Limit))
-	for {
-		for _, event := range events {
-			progress(event)
-		}
-		select {
-		case <-changed:
-		case <-control.Gone(ctx):
-			return EventsResult{Events: []Event{}}, nil
-		}
-		events, next, changed = s.events.since(next)
-	}
-}
-
-// ceil rounds a limit up, as clients of the original expect: 2.5 shows three.
-func ceil(limit any) int {
-	n, _ := limit.(float64)
-	return int(math.Ceil(min(n, maxEvents)))
-}
-
-// Logs tells the kept output of processes; with args.Follow it goes on as they
-// write, those started meanwhile too, until the client leaves.
+// Logs tells the output of processes; with args.Follow it goes on as they write,
+// those started meanwhile too, until the client leaves.
 func (s *Supervisor) Logs(ctx context.Context, args LogsArgs, progress func(any)) (LogsResult, error) {
+	w, err := args.window()
+	if err != nil {
+		return LogsResult{}, err
+	}
 	if args.Follow {
-		s.followLogs(ctx, args, progress)
-		return LogsResult{Processes: []ProcessLogs{}}, nil
+		return LogsResult{Processes: []ProcessLogs{}}, s.followLogs(ctx, args, w, progress)
+	}
+	sources := s.logSources(args)
+	if len(sources) == 0 && s.opt.Archive != nil && (args.ProcessID != "" || args.Release != "") {
+		old, err := s.opt.Archive.Logs(ctx, args)
+		return LogsResult{Processes: old}, err
 	}
 	result := LogsResult{Processes: []ProcessLogs{}}
-	for _, source := range s.logSources(args) {
-		lines := newest(source.process.Output(0).Lines, args.Lines)
+	processes := make([]runner.Process, len(sources))
+	for i, source := range sources {
+		processes[i] = source.process
+	}
+	lines, err := tails(ctx, processes, w)
+	for i, source := range sources {
 		result.Processes = append(result.Processes, ProcessLogs{
-			ID: source.process.Spec().Instance, Source: source.name, Logs: logLines(lines),
+			ID: source.process.Spec().Instance, Source: source.name, Logs: logLines(lines[i]),
 		})
 	}
-	return result, nil
+	return result, err
+}
+
+// window is the lines that args asks for of each process.
+func (args LogsArgs) window() (runner.Window, error) {
+	since, err := parseSince(args.Since)
+	return runner.Window{Lines: args.Lines, Since: since}, err
+}
+
+// wants reports whether args asks for an instance.
+func (args LogsArgs) wants(instance string) bool {
+	process, _, _ := strings.Cut(instance, "#")
+	return args.ProcessID == "" || args.ProcessID == instance || args.ProcessID == process
+}
+
+// tails reads the output of several processes at once: each may take some
+// milliseconds. Those that can be read are there after an error, too.
+func tails(ctx context.Context, processes []runner.Process, w runner.Window) ([][]runner.Line, error) {
+	lines, errs := make([][]runner.Line, len(processes)), make([]error, len(processes))
+	var reading sync.WaitGroup
+	for i, p := range processes {
+		reading.Go(func() { lines[i], errs[i] = p.Tail(ctx, w) })
+	}
+	reading.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return lines, err
+		}
+	}
+	return lines, nil
 }
 
 // logSource is a process and what it is called in logs.
@@ -70,7 +82,7 @@ func (s *Supervisor) logSources(args LogsArgs) []logSource {
 	var sources []logSource
 	add := func(name string, processes []runner.Process) {
 		for _, p := range processes {
-			if spec := p.Spec(); args.ProcessID == "" || args.ProcessID == spec.Instance || args.ProcessID == spec.Process {
+			if args.wants(p.Spec().Instance) {
 				sources = append(sources, logSource{p, name})
 			}
 		}
@@ -92,72 +104,54 @@ func (s *Supervisor) logSources(args LogsArgs) []logSource {
 }
 
 // followLogs streams output until the client leaves. Whenever something has
-// happened it looks again which processes there are.
-func (s *Supervisor) followLogs(ctx context.Context, args LogsArgs, progress func(any)) {
-	f := logFollower{ctx: ctx, lines: args.Lines, progress: progress, following: map[runner.Process]context.CancelFunc{}}
-	defer f.end()
+// happened it looks again which processes there are; of those that come later
+// everything is shown.
+func (s *Supervisor) followLogs(ctx context.Context, args LogsArgs, w runner.Window, progress func(any)) error {
+	names := logNames{progress: progress, names: map[runner.Process]string{}}
+	f := s.runner.Follow(names.tell)
+	defer f.Close()
 	for {
 		_, _, changed := s.events.since(0)
-		f.follow(s.logSources(args))
+		if err := f.Set(ctx, names.take(s.logSources(args)), w); err != nil {
+			return err
+		}
+		w = runner.Window{}
 		select {
 		case <-changed:
 		case <-control.Gone(ctx):
-			return
+			return nil
 		}
 	}
 }
 
-// logFollower streams the output of processes that come and go.
-type logFollower struct {
-	ctx       context.Context
-	lines     int // of the first processes, how many to show from before
-	progress  func(any)
-	following map[runner.Process]context.CancelFunc
-	running   sync.WaitGroup
+// logNames knows what processes are called while their lines are streamed.
+type logNames struct {
+	progress func(any)
+
+	mu    sync.Mutex
+	names map[runner.Process]string
 }
 
-// follow begins with the processes that are new and ends with those that are
-// gone.
-func (f *logFollower) follow(sources []logSource) {
-	gone := maps.Clone(f.following)
-	for _, source := range sources {
-		delete(gone, source.process)
-		if f.following[source.process] != nil {
-			continue
-		}
-		ctx, cancel := context.WithCancel(f.ctx)
-		f.following[source.process] = cancel
-		kept := source.process.Output(0)
-		from := kept.Next - uint64(len(newest(kept.Lines, f.lines)))
-		f.running.Go(func() { source.follow(ctx, from, f.progress) })
+// take learns the names and returns the processes.
+func (n *logNames) take(sources []logSource) []runner.Process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.names)
+	processes := make([]runner.Process, len(sources))
+	for i, source := range sources {
+		processes[i], n.names[source.process] = source.process, source.name
 	}
-	for process, cancel := range gone {
-		cancel()
-		delete(f.following, process)
-	}
-	f.lines = 0
+	return processes
 }
 
-func (f *logFollower) end() {
-	for _, cancel := range f.following {
-		cancel()
+func (n *logNames) tell(p runner.Process, l runner.Line) {
+	n.mu.Lock()
+	name, known := n.names[p]
+	n.mu.Unlock()
+	if !known {
+		return // it has just gone
 	}
-	f.running.Wait()
-}
-
-// follow streams the lines of one process from number next on.
-func (l logSource) follow(ctx context.Context, next uint64, progress func(any)) {
-	for {
-		out := l.process.Output(next)
-		for _, line := range logLines(out.Lines) {
-			line.ID, line.Source = l.process.Spec().Instance, l.name
-			progress(line)
-		}
-		next = out.Next
-		select {
-		case <-out.Changed:
-		case <-ctx.Done():
-			return
-		}
-	}
+	line := logLine(l)
+	line.ID, line.Source = p.Spec().Instance, name
+	n.progress(line)
 }

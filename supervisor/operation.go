@@ -14,6 +14,8 @@ var (
 	errCancelled    = &control.Error{Code: "cancelled", Message: "cancelled before traffic was switched; everything it started was stopped"}
 )
 
+var errClientLeft = errors.New("the client left while it waited for its turn")
+
 // An operation is a deploy, rollback, stop or restart under way. There is one
 // at a time: whoever holds it is the only one that changes what runs.
 type operation struct {
@@ -36,11 +38,20 @@ type operation struct {
 }
 
 // begin makes the caller's operation the one under way. While another one is,
-// it is refused as busy, or waits for its turn when wait is set.
+// it is refused as busy, or waits for its turn when wait is set. What earlier
+// daemons left is taken up before anything else: that is always waited for.
 func (s *Supervisor) begin(ctx context.Context, command, release string, wait bool, progress func(any)) (*operation, error) {
 	op := &operation{
 		s: s, command: command, release: release, progress: progress,
 		peer: control.PeerOf(ctx), ended: make(chan struct{}),
+	}
+	if command != resumeCommand {
+		select {
+		case <-s.resumeBegun:
+		case <-s.life.Done(): // refused below
+		case <-control.Gone(ctx):
+			return nil, errClientLeft
+		}
 	}
 	for {
 		ended, err := s.tryBegin(op, wait)
@@ -50,7 +61,7 @@ func (s *Supervisor) begin(ctx context.Context, command, release string, wait bo
 		select {
 		case <-ended:
 		case <-control.Gone(ctx):
-			return nil, errors.New("the client left while it waited for its turn")
+			return nil, errClientLeft
 		}
 	}
 }
@@ -61,14 +72,14 @@ func (s *Supervisor) tryBegin(op *operation, wait bool) (ended <-chan struct{}, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing:
-		return nil, errShuttingDown
+	case s.refusal != nil:
+		return nil, s.refusal
 	case s.op == nil:
 		op.since = time.Now()
 		op.ctx, op.cancel = context.WithCancelCause(s.life)
 		s.op = op
 		return nil, nil
-	case wait:
+	case wait || s.op.command == resumeCommand:
 		return s.op.ended, nil
 	}
 	return nil, s.op.busyLocked()

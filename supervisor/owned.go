@@ -20,13 +20,14 @@ func (s *Supervisor) startServices(op *operation, next *release, undo *undoList)
 		switch {
 		case p == nil:
 			p = s.runner.New(spec, s.observe)
-			s.addService(p)
+			s.addService(next, p)
 			undo.add(func() { s.dropService(p) })
 		case isDown(p):
 			old := p.Spec()
 			if err := p.Update(spec); err != nil {
 				return fmt.Errorf("start services: process %s: %w", spec.Instance, err)
 			}
+			s.noteStartedService(next, spec.Process)
 			undo.add(func() { s.stopRevived(p, old) })
 		default:
 			continue
@@ -51,18 +52,36 @@ func (s *Supervisor) service(id string) runner.Process {
 	return byProcess(s.services, id)
 }
 
-func (s *Supervisor) addService(p runner.Process) {
+// addService lists a service that the deploy of next brings up.
+func (s *Supervisor) addService(next *release, p runner.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services = append(s.services, p)
+	next.startedServices = append(next.startedServices, p.Spec().Process)
+	s.state.touch()
+}
+
+// noteStartedService notes that a service runs only because of the deploy.
+func (s *Supervisor) noteStartedService(next *release, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next.startedServices = append(next.startedServices, id)
+	s.state.touch()
 }
 
 // dropService takes back the start of a service that was missing.
 func (s *Supervisor) dropService(p runner.Process) {
 	s.stopOwned(p)
+	s.forgetOwned(p)
+}
+
+// forgetOwned takes a process that was stopped off its list.
+func (s *Supervisor) forgetOwned(p runner.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.services = slices.DeleteFunc(s.services, func(q runner.Process) bool { return q == p })
+	isIt := func(q runner.Process) bool { return q == p }
+	s.services, s.singletons = slices.DeleteFunc(s.services, isIt), slices.DeleteFunc(s.singletons, isIt)
+	s.state.touch()
 }
 
 // stopRevived takes back the revival of a service that was down.
@@ -106,10 +125,35 @@ func (s *Supervisor) replaceSingletons(op *operation, next *release) error {
 			failed = append(failed, err)
 		}
 	}
-	if len(failed) == 0 {
-		return nil
+	return errors.Join(failed...)
+}
+
+// stopUnwanted ends the daemon's own processes that the configuration has no
+// more, which it can lose while no daemon runs.
+func (s *Supervisor) stopUnwanted(op *operation, next *release) error {
+	var failed []error
+	for _, p := range append(s.serviceList(), s.singletonList()...) {
+		spec := p.Spec()
+		if next.wants(spec) {
+			continue
+		}
+		op.step("services", "stop %s, which is not configured any more", spec.Instance)
+		if err := p.Stop(s.life); err != nil {
+			failed = append(failed, fmt.Errorf("stop %s: %w", spec.Instance, err))
+			continue
+		}
+		s.forgetOwned(p)
 	}
-	return &afterSwitchError{release: next, cause: errors.Join(failed...)}
+	return errors.Join(failed...)
+}
+
+// wants reports whether the release asks for a process of the daemon's own.
+func (r *release) wants(spec config.Spec) bool {
+	list := r.services
+	if spec.Policy == config.Singleton {
+		list = r.singletons
+	}
+	return slices.ContainsFunc(list, func(w config.Spec) bool { return w.Process == spec.Process })
 }
 
 // replaceSingleton ends the instance that runs, with all its descendants, and
@@ -123,6 +167,7 @@ func (s *Supervisor) replaceSingleton(spec config.Spec) error {
 			return fmt.Errorf("singleton %s: the old instance is still there, so no new one was started: %w", spec.Instance, err)
 		}
 	}
+	defer s.state.touch()
 	next := s.runner.New(spec, s.observe)
 	if !s.swapSingleton(old, next) {
 		return fmt.Errorf("singleton %s: %w", spec.Instance, errShuttingDown)
@@ -145,6 +190,7 @@ func (s *Supervisor) swapSingleton(old, next runner.Process) bool {
 	} else {
 		s.singletons = append(s.singletons, next)
 	}
+	s.state.touch()
 	return true
 }
 

@@ -79,20 +79,54 @@ func (s *Supervisor) plan(cfg *config.Config, t target) (*release, error) {
 	}
 	r := &release{
 		id: t.id, path: t.path, revision: t.revision, generation: s.nextGeneration(t.id),
-		config: cfg, ports: portByID, state: starting, gone: make(chan struct{}),
+		config: cfg, ports: portByID, state: starting, gone: make(chan struct{}), answered: make(chan struct{}),
 	}
-	for _, belongs := range startingOrder {
-		if err := r.addProcesses(s, belongs); err != nil {
-			return nil, err
-		}
+	specs, err := r.renderAll(s)
+	if err != nil {
+		return nil, err
 	}
-	for i := range cfg.Processes {
-		if err := r.addOwned(s, &cfg.Processes[i]); err != nil {
-			return nil, err
-		}
+	for _, spec := range specs {
+		r.add(s.runner.New(spec, s.observe))
 	}
-	r.upstream = proxy.NewUpstream(r.id, net.JoinHostPort(cfg.Proxy.UpstreamHost, portText(r.web.Spec().Port)))
+	r.upstream = proxy.NewUpstream(r.id, r.upstreamAddr())
 	return r, nil
+}
+
+// renderAll renders the release's own processes, in their starting order, and
+// notes what it wants of the daemon's own.
+func (r *release) renderAll(s *Supervisor) (own []config.Spec, err error) {
+	for _, belongs := range startingOrder {
+		specs, err := r.renderOwn(s, belongs)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, specs...)
+	}
+	for i := range r.config.Processes {
+		if err := r.renderOwned(s, &r.config.Processes[i]); err != nil {
+			return nil, err
+		}
+	}
+	return own, nil
+}
+
+// add adds a process of the release.
+func (r *release) add(p runner.Process) {
+	r.processes = append(r.processes, p)
+	if p.Spec().Policy == config.Proxied {
+		r.web = p
+	}
+}
+
+// upstreamAddr is where the web process answers.
+func (r *release) upstreamAddr() string {
+	port := 0
+	for _, def := range r.config.Processes {
+		if def.Policy == config.Proxied {
+			port = r.ports[def.ID]
+		}
+	}
+	return net.JoinHostPort(r.config.Proxy.UpstreamHost, portText(port))
 }
 
 // startingOrder is the order in which the processes of a release are started.
@@ -102,8 +136,8 @@ var startingOrder = []func(*config.Process) bool{
 	func(p *config.Process) bool { return p.Policy == config.Proxied },
 }
 
-// addProcesses adds the release's own processes of one kind, with replicas.
-func (r *release) addProcesses(s *Supervisor, belongs func(*config.Process) bool) error {
+// renderOwn renders the release's own processes of one kind, with replicas.
+func (r *release) renderOwn(s *Supervisor, belongs func(*config.Process) bool) (specs []config.Spec, err error) {
 	for i := range r.config.Processes {
 		def := &r.config.Processes[i]
 		if !belongs(def) {
@@ -112,20 +146,16 @@ func (r *release) addProcesses(s *Supervisor, belongs func(*config.Process) bool
 		for replica := range max(1, def.Replicas) {
 			spec, err := r.render(s, def, replica)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			p := s.runner.New(spec, s.observe)
-			r.processes = append(r.processes, p)
-			if def.Policy == config.Proxied {
-				r.web = p
-			}
+			specs = append(specs, spec)
 		}
 	}
-	return nil
+	return specs, nil
 }
 
-// addOwned notes what the release wants of a process of the daemon's own.
-func (r *release) addOwned(s *Supervisor, def *config.Process) error {
+// renderOwned notes what the release wants of a process of the daemon's own.
+func (r *release) renderOwned(s *Supervisor, def *config.Process) error {
 	if def.Policy != config.Singleton && !def.IsPersistent() {
 		return nil
 	}

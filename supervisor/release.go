@@ -47,8 +47,9 @@ type release struct {
 	// What the release asks of the daemon's own processes once it is active.
 	services, singletons []config.Spec
 
-	proven        time.Time // start of the web process's instance that passed the health gate
-	ownerWarnings []Warning // what the health gate could not make sure of
+	configDigest string    // of the configuration, when only that is known
+	extra        extra     // of the state file
+	noted        []Warning // what the deploy found, and what could not be made sure of
 
 	// cut ends the wait of a drain; set before the release becomes draining.
 	cut context.CancelCauseFunc
@@ -62,7 +63,12 @@ type release struct {
 	activatedAt    time.Time
 	drainStartedAt time.Time
 	stoppedAt      time.Time
-	onRequest      bool // stopped by a command, not replaced
+	onRequest      bool          // stopped by a command, not replaced
+	proven         time.Time     // start of the web process's instance that was healthy last
+	answered       chan struct{} // closed when proven changes
+	// startedServices are the daemon's own processes that the deploy has brought
+	// up, until it commits: they end with it.
+	startedServices []string
 }
 
 // name is how the release is called in errors.
@@ -77,6 +83,33 @@ func (r *release) idOrNil() *string {
 	}
 	id := r.id
 	return &id
+}
+
+// digest tells the configuration that the release was planned from.
+func (r *release) digest() string {
+	if r.config == nil {
+		return r.configDigest
+	}
+	return digestOf(r.config)
+}
+
+// prove notes that the instance of the web process started at that time is
+// healthy.
+func (s *Supervisor) prove(r *release, started time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.proven = started
+	close(r.answered)
+	r.answered = make(chan struct{})
+	s.state.touch()
+}
+
+// provenAt is which instance of the web process was healthy last, and a channel
+// that is closed when it is another one.
+func (s *Supervisor) provenAt(r *release) (time.Time, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.proven, r.answered
 }
 
 // becomeLocked moves the release to its next state and stamps the time.
@@ -94,6 +127,11 @@ func (r *release) becomeLocked(next state) {
 		r.stoppedAt = now
 		close(r.gone)
 	}
+}
+
+// warn notes something that the answer of the deploy tells.
+func (r *release) warn(processID, message string) {
+	r.noted = append(r.noted, Warning{ProcessID: processID, Message: message})
 }
 
 // stopAgainLocked notes that a stopped release was stopped once more.
@@ -117,6 +155,7 @@ func (op *operation) startProcess(p runner.Process) error {
 	if op.ctx.Err() != nil {
 		return context.Cause(op.ctx)
 	}
+	defer op.s.state.touch()
 	if err := p.Start(op.ctx, runner.Deploy); err != nil {
 		return &processError{process: p, cause: err}
 	}

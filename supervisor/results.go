@@ -65,11 +65,13 @@ type RestartResult struct {
 }
 
 // EventsArgs are the fields of the `events` command. A Limit that is no number
-// above 0 means all. With Follow, events are streamed as progress lines until
-// the client leaves.
+// above 0 means the last 1000, or with Since all. Since, an RFC 3339 time, leaves
+// out what happened before. With Follow, events are streamed as progress lines
+// until the client leaves.
 type EventsArgs struct {
-	Limit  any  `json:"limit,omitempty"`
-	Follow bool `json:"follow,omitempty"`
+	Limit  any    `json:"limit,omitempty"`
+	Since  string `json:"since,omitempty"`
+	Follow bool   `json:"follow,omitempty"`
 }
 
 // EventsResult answers events, oldest first.
@@ -78,12 +80,14 @@ type EventsResult struct {
 }
 
 // LogsArgs are the fields of the `logs` command. ProcessID is an instance id
-// or, as an addition, the id of all replicas. With Follow, new lines are
-// streamed as progress lines (LogLine) until the client leaves.
+// or, as an addition, the id of all replicas. Since, an RFC 3339 time, leaves out
+// older lines. With Follow, new lines are streamed as progress lines (LogLine)
+// until the client leaves.
 type LogsArgs struct {
 	ProcessID string `json:"processId,omitempty"`
 	Release   string `json:"releaseId,omitempty"`
-	Lines     int    `json:"lines,omitempty"` // 0 is all that is kept
+	Lines     int    `json:"lines,omitempty"` // 0 is as many as outputLines says, or with Since all
+	Since     string `json:"since,omitempty"`
 	Follow    bool   `json:"follow,omitempty"`
 }
 
@@ -127,6 +131,13 @@ type Progress struct {
 	Message string `json:"message"` // for people: "start web on port 18001"
 }
 
+// StatusArgs are the fields of the `status` command.
+type StatusArgs struct {
+	// WithoutLogs leaves out the output of processes, which may take a moment to
+	// read.
+	WithoutLogs bool `json:"withoutLogs,omitempty"`
+}
+
 // StatusResult answers status and stop.
 type StatusResult struct {
 	ActiveReleaseID *string         `json:"activeReleaseId"` // null when none is
@@ -140,10 +151,13 @@ type StatusResult struct {
 	PID             int             `json:"pid"`
 	Proxy           ProxyStatus     `json:"proxy"`
 	Releases        []ReleaseStatus `json:"releases"`
+	Problems        []string        `json:"problems,omitempty"` // of the daemon itself, a line each
 	Runner          string          `json:"runner"`
+	RunnerReason    string          `json:"runnerReason,omitempty"` // why this one, when nobody has named one
 	Services        []OwnedProcess  `json:"services"`
 	Singletons      []OwnedProcess  `json:"singletons"`
 	StartedAt       string          `json:"startedAt"`
+	StatePath       string          `json:"statePath,omitempty"` // where the state is kept
 }
 
 // ControlStatus is the control socket as configured. Mode is decimal.

@@ -19,7 +19,15 @@ var (
 // settings, so that a deploy can mend those of the release it replaces.
 func (s *Supervisor) retireLocked(r *release, cfg *config.Config) {
 	r.becomeLocked(draining)
-	ctx, stopWaiting := context.WithTimeoutCause(s.life, cfg.Proxy.DrainTimeout, errDrainTimeout)
+	s.drainLocked(r, cfg)
+}
+
+// drainLocked drains and stops a draining release in the background, as long as
+// a drain may take since it began.
+func (s *Supervisor) drainLocked(r *release, cfg *config.Config) {
+	s.state.touch()
+	timeout := max(0, cfg.Proxy.DrainTimeout-time.Since(r.drainStartedAt))
+	ctx, stopWaiting := context.WithTimeoutCause(s.attached, timeout, errDrainTimeout)
 	ctx, r.cut = context.WithCancelCause(ctx)
 	s.background.Go(func() {
 		defer stopWaiting()
@@ -28,7 +36,8 @@ func (s *Supervisor) retireLocked(r *release, cfg *config.Config) {
 	})
 }
 
-// drain waits until nothing is open on the release, or ctx ends, and stops it.
+// drain waits until nothing is open on the release, or ctx ends, and stops it;
+// when the daemon leaves meanwhile, a later one will.
 func (s *Supervisor) drain(ctx context.Context, r *release, cfg *config.Config) {
 	for _, p := range r.processes {
 		s.noteUpdate(p, errors.Join(p.Retire(), takeStopSettings(p, cfg)))
@@ -37,10 +46,14 @@ func (s *Supervisor) drain(ctx context.Context, r *release, cfg *config.Config) 
 	earlyStopped := make(chan error, 1)
 	go func() { earlyStopped <- stopAll(s.life, early) }()
 
-	if err := r.upstream.Drain(ctx); err != nil {
+	err := r.upstream.Drain(ctx)
+	if s.attached.Err() != nil && s.life.Err() == nil {
+		return
+	}
+	if err != nil {
 		r.upstream.CloseWebSockets(closeSpread(err, cfg))
 	}
-	err := errors.Join(stopInOrder(s.life, rest), <-earlyStopped)
+	err = errors.Join(stopInOrder(s.life, rest), <-earlyStopped)
 	s.retired(r, err)
 }
 
@@ -88,4 +101,5 @@ func (s *Supervisor) retired(r *release, err error) {
 	defer s.mu.Unlock()
 	r.becomeLocked(stopped)
 	s.pruneLocked()
+	s.state.touch()
 }

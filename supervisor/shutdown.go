@@ -24,6 +24,7 @@ type shutdown struct {
 	begun atomic.Bool
 	done  chan struct{} // closed when nothing is left
 	err   error         // set before done is closed
+	left  bool          // processes go on, for the next daemon; set before done is closed
 }
 
 // Done is closed when a shutdown, by command or signal, is complete and the
@@ -32,6 +33,9 @@ func (s *Supervisor) Done() <-chan struct{} { return s.shutdown.done }
 
 // Err says, after Done, what the shutdown could not end.
 func (s *Supervisor) Err() error { return s.shutdown.err }
+
+// Detached says, after Done, whether the processes were left to the next daemon.
+func (s *Supervisor) Detached() bool { return s.shutdown.left }
 
 // Shutdown ends everything: it takes no more commands, serves out what is open,
 // stops all processes, and returns when nothing is left, or says what is. It is
@@ -54,6 +58,7 @@ func (s *Supervisor) shutDown(ctx context.Context) error {
 	defer s.kill(nil)
 
 	op := s.close()
+	defer s.forget()
 	s.Note("shutdown starting", map[string]any{"timeoutMs": cfg.ShutdownTimeout.Milliseconds()})
 	if s.mux != nil {
 		s.mux.Close(ctx)
@@ -71,14 +76,23 @@ func (s *Supervisor) shutDown(ctx context.Context) error {
 	return err
 }
 
-// close refuses further operations, and cancels the one under way if it has not
-// committed.
+// close refuses further operations, and nothing is started any more.
 func (s *Supervisor) close() *operation {
+	s.resuming.Lock() // what is there is taken up first, if that is under way
+	defer s.resuming.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
+	return s.refuseLocked(errShuttingDown, errShutdown)
+}
+
+// refuseLocked refuses further operations, and cancels the one under way if it
+// has not committed.
+func (s *Supervisor) refuseLocked(refusal, cause error) *operation {
+	s.refusal = refusal
+	s.end(cause)
 	if s.op != nil && !s.op.committed {
-		s.op.cancel(errShutdown)
+		s.op.cancel(cause)
 	}
 	return s.op
 }

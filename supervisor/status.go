@@ -2,9 +2,12 @@ package supervisor
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,34 +17,88 @@ import (
 )
 
 // Status tells what runs. It never waits for an operation.
-func (s *Supervisor) Status(context.Context, struct{}, func(any)) (StatusResult, error) {
-	return s.status(), nil
+func (s *Supervisor) Status(ctx context.Context, args StatusArgs, _ func(any)) (StatusResult, error) {
+	result, processes := s.statusNow()
+	if !args.WithoutLogs {
+		result.addLogs(ctx, processes)
+	}
+	return result, nil
 }
 
+// status is the answer of commands that change what runs.
 func (s *Supervisor) status() StatusResult {
+	result, _ := s.Status(context.Background(), StatusArgs{}, nil)
+	return result
+}
+
+// logsTime is how long status waits for the output of processes.
+const logsTime = 2 * time.Second
+
+// addLogs reads the output of the processes, in their order in the result.
+// Output that cannot be read, or not in time, is missing: the rest is what
+// matters.
+func (r *StatusResult) addLogs(ctx context.Context, processes []runner.Process) {
+	ctx, cancel := context.WithTimeout(ctx, logsTime)
+	defer cancel()
+	lines, _ := tails(ctx, processes, runner.Window{})
+	i := 0
+	for status := range r.processes() {
+		status.Logs = logLines(lines[i])
+		i++
+	}
+}
+
+// processes are all processes in the result, in the order of the text.
+func (r *StatusResult) processes() iter.Seq[*ProcessStatus] {
+	return func(yield func(*ProcessStatus) bool) {
+		for i := range r.Releases {
+			for j := range r.Releases[i].Processes {
+				if !yield(&r.Releases[i].Processes[j]) {
+					return
+				}
+			}
+		}
+		for _, owned := range [][]OwnedProcess{r.Services, r.Singletons} {
+			for i := range owned {
+				if !yield(&owned[i].Process) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// statusNow is the status without logs, and its processes in their order.
+func (s *Supervisor) statusNow() (StatusResult, []runner.Process) {
+	s.forgetDeadOrphans()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	result := StatusResult{
 		ActiveReleaseID: s.active.idOrNil(),
 		Application:     s.config.Application,
-		Config:          s.config.File,
-		Control:         controlStatus(s.config.Control),
+		Config:          s.opt.Config.File,
+		Control:         controlStatus(s.opt.Config.Control),
 		Daemon:          daemonFigures(),
 		DaemonRuntime:   s.opt.Runtime,
 		Operation:       s.op.statusLocked(),
-		Orphans:         []Orphan{},
+		Orphans:         s.orphansLocked(),
 		PID:             os.Getpid(),
 		Proxy:           s.proxyStatusLocked(),
 		Releases:        []ReleaseStatus{},
 		Runner:          s.runner.Kind(),
+		RunnerReason:    s.opt.RunnerReason,
 		Services:        ownedStatus(s.services),
 		Singletons:      ownedStatus(s.singletons),
 		StartedAt:       timestamp(s.started),
+		StatePath:       s.opt.State.File,
+		Problems:        s.problemsLocked(),
 	}
+	var processes []runner.Process
 	for _, r := range s.releases {
 		result.Releases = append(result.Releases, r.statusLocked())
+		processes = append(processes, r.processes...)
 	}
-	return result
+	return result, slices.Concat(processes, s.services, s.singletons)
 }
 
 func controlStatus(c config.Control) ControlStatus {
@@ -63,7 +120,10 @@ func daemonFigures() *DaemonFigures {
 }
 
 func (s *Supervisor) proxyStatusLocked() ProxyStatus {
-	status := ProxyStatus{Host: s.config.Proxy.Host, Port: s.config.Proxy.Port, UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held()}
+	status := ProxyStatus{
+		Host: s.opt.Config.Proxy.Host, Port: s.opt.Config.Proxy.Port,
+		UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held(),
+	}
 	if addr, ok := s.opt.ProxyAddr.(*net.TCPAddr); ok {
 		status.Port = addr.Port
 	}
@@ -80,9 +140,31 @@ func (op *operation) statusLocked() *Operation {
 	}
 }
 
+// problemsLocked is what is wrong with the daemon, in an order that does not
+// change.
+func (s *Supervisor) problemsLocked() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(s.problems)) {
+		list = append(list, s.problems[name])
+	}
+	if err := s.state.problem(); err != nil {
+		list = append(list, "the state is not kept: "+err.Error())
+	}
+	return list
+}
+
 func (r *release) statusLocked() ReleaseStatus {
+	status := r.figuresLocked()
+	for _, p := range r.processes {
+		status.Processes = append(status.Processes, processStatus(p))
+	}
+	return status
+}
+
+// figuresLocked is the status of a release without its processes.
+func (r *release) figuresLocked() ReleaseStatus {
 	open := r.upstream.Open()
-	status := ReleaseStatus{
+	return ReleaseStatus{
 		ActivatedAt:     timestamp(r.activatedAt),
 		ConnectionCount: open.HTTP + open.WebSocket,
 		Connections:     Connections{HTTP: open.HTTP, WebSocket: open.WebSocket},
@@ -96,10 +178,6 @@ func (r *release) statusLocked() ReleaseStatus {
 		State:           string(r.state),
 		StoppedAt:       timestamp(r.stoppedAt),
 	}
-	for _, p := range r.processes {
-		status.Processes = append(status.Processes, processStatus(p))
-	}
-	return status
 }
 
 func ownedStatus(processes []runner.Process) []OwnedProcess {
@@ -110,6 +188,7 @@ func ownedStatus(processes []runner.Process) []OwnedProcess {
 	return owned
 }
 
+// processStatus is the status of a process without its output.
 func processStatus(p runner.Process) ProcessStatus {
 	spec := p.Spec()
 	st, _ := p.Watch()
@@ -121,7 +200,7 @@ func processStatus(p runner.Process) ProcessStatus {
 		ID:                  spec.Instance,
 		LastMemoryRestartAt: timestamp(st.LastMemoryRestartAt),
 		LastStartReason:     st.Reason,
-		Logs:                logLines(p.Output(0).Lines),
+		Logs:                []LogLine{},
 		MemoryRestarts:      st.MemoryRestarts,
 		PID:                 st.PID,
 		Policy:              string(spec.Policy),
@@ -172,7 +251,11 @@ func pidOrNil(pid int) *int {
 func logLines(lines []runner.Line) []LogLine {
 	out := make([]LogLine, len(lines))
 	for i, l := range lines {
-		out[i] = LogLine{At: timestamp(l.At), Line: l.Text, Stream: l.Stream}
+		out[i] = logLine(l)
 	}
 	return out
+}
+
+func logLine(l runner.Line) LogLine {
+	return LogLine{At: timestamp(l.At), Line: l.Text, Stream: l.Stream}
 }

@@ -36,6 +36,9 @@ func (s *Supervisor) stopRelease(op *operation, args StopArgs) (*release, error)
 	if err != nil {
 		return nil, err
 	}
+	// That it is not to come back is on disk before it ends. What fails is tried
+	// again, and shown by `status`: the release is stopped all the same.
+	_ = s.state.save()
 	op.note("release stopping", map[string]any{"releaseId": r.id, "generation": r.generation, "now": args.Now})
 	if r.cut != nil && (args.Now || !wasActive) {
 		r.cut(errStopNow)
@@ -58,7 +61,8 @@ func (s *Supervisor) beginStop(id string) (r *release, wasActive bool, err error
 	r.onRequest = true
 	if wasActive = r == s.active; wasActive {
 		s.proxy.Switch(nil)
-		s.active = nil
+		s.active, s.comeback = nil, nil
+		delete(s.problems, resumeCommand)
 		s.retireLocked(r, s.config)
 	}
 	if r.state == stopped {

@@ -16,7 +16,7 @@ func busText(u unitgen.Unit) string {
 	for _, p := range u.Properties {
 		b.WriteString(p.Name)
 		v := reflect.ValueOf(p.Value)
-		for _, word := range append([]string{signature(v.Type())}, busParts(v)...) {
+		for _, word := range append([]string{signature(v.Type())}, busParts(v, asText)...) {
 			if strings.ContainsAny(word, " \"'\\") {
 				word = strconv.Quote(word)
 			}
@@ -45,23 +45,35 @@ func signature(t reflect.Type) string {
 	}[t.Kind()]
 }
 
-// busParts flattens a value; a list begins with its length, but bytes are one
-// text.
-func busParts(v reflect.Value) (words []string) {
+// busParts flattens a value; a list begins with its length. Bytes are left to
+// the caller.
+func busParts(v reflect.Value, bytes func([]byte) []string) (words []string) {
 	switch {
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
-		return []string{string(v.Bytes())}
+		return bytes(v.Bytes())
 	case v.Kind() == reflect.Slice:
 		words = []string{strconv.Itoa(v.Len())}
 		for i := range v.Len() {
-			words = append(words, busParts(v.Index(i))...)
+			words = append(words, busParts(v.Index(i), bytes)...)
 		}
 		return words
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
-			words = append(words, busParts(v.Field(i))...)
+			words = append(words, busParts(v.Field(i), bytes)...)
 		}
 		return words
 	}
 	return []string{fmt.Sprint(v.Interface())}
+}
+
+// asText is bytes for reading.
+func asText(b []byte) []string { return []string{string(b)} }
+
+// asNumbers is bytes as busctl(1) takes them.
+func asNumbers(b []byte) []string {
+	words := []string{strconv.Itoa(len(b))}
+	for _, c := range b {
+		words = append(words, strconv.Itoa(int(c)))
+	}
+	return words
 }

@@ -72,6 +72,7 @@ func FuzzNames(f *testing.F) {
 	f.Add("a", "b", "c", 1, 1, "a", "b", "c.1", 1, 0)
 	f.Add(`a\x2eb`, "c", "d", 1, 1, "a.b", "c", "d", 1, 1)
 	f.Add(strings.Repeat("x", 250), "a", "c", 1, 1, strings.Repeat("x", 250), "b", "c", 1, 1)
+	f.Add(strings.Repeat("-x", 100), "a", "c", 1, 1, strings.Repeat("-x", 99)+"-y", strings.Repeat("b", 200), "c", 1, 1)
 	f.Fuzz(func(t *testing.T, a, p, r string, g, n int, a2, p2, r2 string, g2, n2 int) {
 		if a == "" || a2 == "" || g < 1 || g2 < 1 || n < 0 || n2 < 0 {
 			t.Skip() // there are none of these
@@ -87,6 +88,10 @@ func FuzzNames(f *testing.F) {
 		}
 		for kind, name := range one {
 			checkName(t, name)
+			if !strings.HasSuffix(name, ".slice") {
+				checkPattern(t, name, a, true)
+				checkPattern(t, name, a2, a == a2)
+			}
 			for kind2, name2 := range two {
 				if same := name == name2; same != (kind == kind2 && what[kind]) {
 					t.Errorf("%s %s of %q %q %q %d %d, %s %s of %q %q %q %d %d", kind, name, a, p, r, g, n, kind2, name2, a2, p2, r2, g2, n2)
@@ -126,5 +131,14 @@ func checkName(t *testing.T, name string) {
 	}
 	if matched, err := path.Match("rollbridge-*", name); !matched || err != nil {
 		t.Errorf("%s does not match rollbridge-*", name)
+	}
+}
+
+// checkPattern matches a name against the pattern of an application.
+func checkPattern(t *testing.T, name, application string, want bool) {
+	t.Helper()
+	pattern := unitgen.Pattern(application)
+	if got := strings.HasPrefix(name, strings.TrimSuffix(pattern, "*")); got != want {
+		t.Errorf("%s matches %s: %v", name, pattern, got)
 	}
 }

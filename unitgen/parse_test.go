@@ -26,7 +26,9 @@ func parseUnitFile(t *testing.T, text string) unitFile {
 			t.Fatalf("line is continued: %q", line)
 		case strings.HasPrefix(line, "["):
 			section = strings.Trim(line, "[]")
-			file[section] = map[string][]string{}
+			if file[section] == nil {
+				file[section] = map[string][]string{}
+			}
 		default:
 			key, value, ok := strings.Cut(line, "=")
 			if !ok || section == "" {
@@ -204,10 +206,11 @@ func readTimeout(lines []string) (any, error) {
 func readSignal(lines []string) (any, error) { return signalNumber(lines[0]) }
 
 func signalNumber(name string) (int32, error) {
-	if n := unix.SignalNum(name); n != 0 {
+	name = strings.TrimPrefix(name, "SIG") // both are in use
+	if n := unix.SignalNum("SIG" + name); n != 0 {
 		return int32(n), nil
 	}
-	n, err := strconv.Atoi(strings.TrimPrefix(name, "SIGRTMIN+"))
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "RTMIN+"))
 	return int32(34 + n), err
 }
 

@@ -18,18 +18,18 @@ func (p *Properties) restart(policy config.Restart) {
 		return
 	}
 	p.add("Restart", "always")
-	p.add("RestartUSec", micros(systemdDelay(policy)))
+	p.add("RestartUSec", micros(RestartDelay(policy)))
 	if policy.Max == config.Unlimited {
 		p.add("StartLimitIntervalUSec", uint64(0))
 		return
 	}
 	p.add("StartLimitIntervalUSec", window(policy.Window))
-	p.add("StartLimitBurst", uint32(min(int64(policy.Max)+1, math.MaxUint32))) // the first start counts too
+	p.add("StartLimitBurst", uint32(min(policy.Max, math.MaxUint32-1))+1) // the first start counts too
 }
 
-// systemdDelay is how long systemd waits before a restart. Its timers have a
+// RestartDelay is how long systemd waits before a restart. Its timers have a
 // grid of 250 ms, so short delays are the gate's.
-func systemdDelay(policy config.Restart) time.Duration {
+func RestartDelay(policy config.Restart) time.Duration {
 	d := policy.Delay
 	if policy.MaxDelay > 0 {
 		d = min(d, policy.MaxDelay)

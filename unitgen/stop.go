@@ -16,7 +16,7 @@ const endingTime = 5 * time.Second
 func (p *Properties) stop(s config.Stop, least time.Duration) {
 	p.add("KillMode", "control-group")
 	signal, grace := s.Signal, s.Grace
-	if grace <= 0 { // TimeoutStopSec=0 would be infinity
+	if grace <= 0 { // a TimeoutStopUSec of 0 becomes infinity at a daemon-reload
 		signal, grace = syscall.SIGKILL, endingTime
 	}
 	p.add("KillSignal", int32(signal))

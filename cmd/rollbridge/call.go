@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollbridge/socket/control"
+	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 )
 
@@ -123,7 +124,7 @@ func (r *remote) silent(ctx context.Context) bool {
 		return isTimeout(err)
 	}
 	defer client.Close()
-	_, _, err = control.Call[struct{}](ctx, client, "status", struct{}{}, nil)
+	_, _, err = control.Call[struct{}](ctx, client, "status", supervisor.StatusArgs{WithoutLogs: true}, nil)
 	return err != nil && (context.Cause(ctx) == errSilent || isTimeout(err))
 }
 

@@ -36,6 +36,7 @@ func commands() []*command {
 		cancelCommand(),
 		shutdownCommand(),
 		validateCommand(),
+		unitsCommand(),
 		logsCommand(),
 		eventsCommand(),
 		versionCommand(),

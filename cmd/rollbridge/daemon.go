@@ -24,7 +24,7 @@ import (
 	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
-	"rollbridge/supervisor/runner"
+	"rollbridge/supervisor/systemd"
 )
 
 func daemonCommand() *command {
@@ -34,7 +34,8 @@ func daemonCommand() *command {
 		synopsis: "[options]",
 		short:    "Run the daemon in the foreground",
 		long: `Listens on the proxy address and the control socket and runs what is deployed,
-until it is told to shut down. Its log goes to stdout, one JSON object per line.
+until it is told to shut down. Its log goes to stdout, one JSON object per line,
+or to the journal, if that is where systemd has connected stdout.
 
 SIGTERM and SIGINT shut it down in order, like the command shutdown; other
 signals change nothing.`,
@@ -42,25 +43,33 @@ signals change nothing.`,
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &o.config)
 			f.Var(choice{"runner", []string{"auto", "systemd", "direct"}, &o.runner}, "runner", "<kind> what keeps processes running: auto, systemd or direct (default: $ROLLBRIDGE_RUNNER, else auto)")
+			f.BoolVar(&o.user, "user", false, "let the systemd of the calling user keep processes running, without root")
 		},
 		run: func(ctx context.Context, e *env, _ []string) error { return e.runDaemon(ctx, o) },
 	}
 }
 
-type daemonOptions struct{ config, runner string }
+type daemonOptions struct {
+	config, runner string
+	user           bool
+}
 
 // A daemon is all the parts, built and joined. It runs as a list of actors,
 // the proxy, the control socket, the supervisor and the signals; it ends when
 // the supervisor says that everything is stopped.
 type daemon struct {
-	config *config.Config
-	log    *slog.Logger
-	runner *runner.Direct
+	config  *config.Config
+	broken  error // what is wrong with the file, when config is the one in force instead
+	log     *slog.Logger
+	archive supervisor.Archive // nil when the log does not go to the journal
+	runner  *chosenRunner
+	lock    *supervisor.Lock // nil when processes end with the daemon
 
 	proxy      *proxy.Proxy
 	control    *control.Mux
 	supervisor *supervisor.Supervisor
 
+	version         string
 	proxyListener   net.Listener
 	controlListener net.Listener
 
@@ -75,51 +84,49 @@ const lastWords = 2 * time.Second
 func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	ready := takeReadyPipe()
 	signals := watchSignals()
-	lines := newLineWriter(e.Stdout)
+	var err error
+	if o.runner, err = o.kind(e, os.Geteuid()); err != nil {
+		return err
+	}
+	cfg, broken, err := e.loadForDaemon(o)
+	if err != nil {
+		return err
+	}
+	output, journalled := e.logOutput(cfg.Application)
+	lines := newLineWriter(output)
 	defer lines.Close(lastWords)
-	d := &daemon{log: newLog(lines)}
+	d := &daemon{config: cfg, broken: broken, log: newLog(lines)}
+	if journalled {
+		d.archive = supervisor.NewJournalArchive(systemd.OpenJournal(), cfg.Application)
+	}
 	if err := d.build(ctx, e, o); err != nil {
 		return err
 	}
 	defer d.close()
-	ready.say()
-	return d.run(signals)
+	return d.run(ctx, signals, func() {
+		lines.Flush(lastWords)
+		ready.say()
+	})
 }
 
-// build brings up the parts in their order: an address that is taken is
-// noticed before anything else is touched.
+// build brings up the parts in their order: an address that is taken and an
+// instance that runs already are noticed before anything else is touched.
 func (d *daemon) build(ctx context.Context, e *env, o daemonOptions) (err error) {
-	if d.config, err = e.load(o.config); err != nil {
-		return err
-	}
-	if err := d.chooseRunner(e, o.runner); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
+	if d.runner, err = e.chooseRunner(ctx, o, d.config, d.note); err != nil {
+		return err
+	}
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
+	if err := d.lockInstance(); err != nil {
+		return advised(err)
+	}
 	return d.join()
-}
-
-// chooseRunner makes the runner that is asked for.
-func (d *daemon) chooseRunner(e *env, kind string) (err error) {
-	if kind == "" {
-		kind = e.Getenv("ROLLBRIDGE_RUNNER")
-	}
-	switch kind {
-	case "", "auto", "direct":
-	case "systemd":
-		return complaint("the systemd runner is not in this version", "use --runner direct, or leave it out")
-	default:
-		return usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
-	}
-	d.runner, err = runner.NewDirect()
-	return err
 }
 
 // join makes the parts that need one another.
@@ -134,50 +141,64 @@ func (d *daemon) join() error {
 	d.supervisor = supervisor.New(supervisor.Options{
 		Config:    d.config,
 		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Parse:     func(source []byte) (*config.Config, error) { return config.LoadSource(file, source) },
 		Runner:    d.runner,
 		Proxy:     d.proxy,
 		ProxyAddr: d.proxyListener.Addr(),
 		Log:       d.log,
 		Runtime:   program,
+		Archive:   d.archive,
+		State:     d.statePaths(),
+
+		RunnerReason: d.runner.reason,
+		Broken:       d.broken,
 	})
 	d.supervisor.Commands(d.control)
-	d.noteStart(program)
+	d.version = program.Version
+	d.noteListeners()
 	return nil
 }
 
-// noteStart records what is there now.
-func (d *daemon) noteStart(program supervisor.DaemonRuntime) {
+// noteListeners records where it listens.
+func (d *daemon) noteListeners() {
 	host, port, _ := net.SplitHostPort(d.proxyListener.Addr().String())
 	number, _ := strconv.Atoi(port)
 	d.note("proxy listening", map[string]any{"host": host, "port": number})
 	d.note("control socket listening", map[string]any{"path": d.config.Control.Path})
+}
+
+// noteStart records that it serves.
+func (d *daemon) noteStart() {
 	d.note("daemon started", map[string]any{
-		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": program.Version,
+		"application": d.config.Application, "config": d.config.File, "pid": os.Getpid(), "runner": d.runner.Kind(), "version": d.version,
 	})
-	if keys := notInEffect(d.config); len(keys) > 0 {
+	if keys := notInEffect(d.config, d.runner.Kind()); len(keys) > 0 {
 		d.note("configuration not in effect yet", map[string]any{"keys": keys})
 	}
 }
 
 // notInEffect names the keys that are read and checked, but that nothing acts
-// on in this version.
-func notInEffect(cfg *config.Config) []string {
+// on in this version, or with this runner.
+func notInEffect(cfg *config.Config, runner string) []string {
 	var keys []string
-	if cfg.StatePath != "" {
-		keys = append(keys, "statePath")
-	}
 	if cfg.LegacyTakeover != nil {
 		keys = append(keys, "legacyTakeover")
 	}
 	for i, p := range cfg.Processes {
-		if p.Memory != nil {
-			keys = append(keys, fmt.Sprintf("processes[%d].memory", i))
+		if p.Memory != nil && p.Memory.HardLimit > 0 && runner == "direct" {
+			keys = append(keys, fmt.Sprintf("processes[%d].memory.hardLimitBytes", i))
 		}
 	}
 	return keys
 }
 
-func (d *daemon) note(message string, data map[string]any) { d.supervisor.Note(message, data) }
+// note records an event. What happens before there is a supervisor goes into
+// the log alone.
+func (d *daemon) note(message string, data map[string]any) {
+	if d.supervisor != nil {
+		d.supervisor.Note(message, data)
+	}
+}
 
 func (d *daemon) commandFailed(peer control.Peer, command string, err error) {
 	d.note("command failed", map[string]any{"command": command, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
@@ -249,15 +270,39 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 	return err
 }
 
-// run serves until everything is stopped. An actor that ends by itself takes the
-// others with it, in order.
-func (d *daemon) run(signals <-chan os.Signal) error {
+// run takes up what earlier daemons have left, and serves until everything is
+// stopped, or left to the next daemon. Commands are answered from the first
+// moment; clients wait to be accepted until it is known where their requests go.
+// Ready is said when requests are answered as far as they can be. An actor that
+// ends by itself takes the others with it, in order.
+func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
+	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	if err := d.supervisor.Resume(ctx); err != nil {
+		return advised(err)
+	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
-	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	select {
+	case <-d.supervisor.Resumed():
+		d.noteStart()
+		ready()
+	case <-d.supervisor.Done():
+	}
 	<-d.supervisor.Done()
+	d.stayDown(ctx)
 	d.awaitAnswers()
-	return errors.Join(d.broken(), d.supervisor.Err())
+	return errors.Join(d.brokenDown(), d.supervisor.Err())
+}
+
+// stayDown has systemd stop the daemon's own unit after a shutdown, so that it
+// is not started again.
+func (d *daemon) stayDown(ctx context.Context) {
+	if d.brokenDown() != nil || d.supervisor.Detached() {
+		return
+	}
+	if err := d.runner.stayDown(ctx); err != nil {
+		d.note("own unit not stopped", map[string]any{"error": err.Error()})
+	}
 }
 
 // actor runs one part of the daemon. That it ends is right only after it was
@@ -268,15 +313,16 @@ func (d *daemon) actor(name string, serve func() error) {
 	}
 }
 
-// breakDown shuts the daemon down because a part of it does not work any more.
+// breakDown ends the daemon because a part of it does not work any more;
+// processes that outlive it are left to the next one.
 func (d *daemon) breakDown(err error) {
 	d.note("listener broken", map[string]any{"error": err.Error()})
 	d.defect.CompareAndSwap(nil, &err)
-	d.supervisor.Shutdown(context.Background())
+	d.supervisor.Detach(context.Background())
 }
 
-// broken is why the daemon could not go on, nil when it was told to end.
-func (d *daemon) broken() error {
+// brokenDown is why the daemon could not go on, nil when it was told to end.
+func (d *daemon) brokenDown() error {
 	if err := d.defect.Load(); err != nil {
 		return *err
 	}
@@ -304,5 +350,8 @@ func (d *daemon) close() {
 	if d.proxyListener != nil {
 		d.proxyListener.Close()
 	}
-	d.runner.Close()
+	if d.runner != nil {
+		d.runner.close()
+	}
+	d.lock.Release()
 }

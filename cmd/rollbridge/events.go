@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -22,10 +23,14 @@ func eventsCommand() *command {
 		short:    "Show what happened: deploys, exits, restarts",
 		long: `Shows the last events, oldest first: who deployed, what was started, what ended
 and why. With --follow it goes on with every new one until Ctrl-C; with --json
-that is one object per line.`,
+that is one object per line.
+
+Under systemd events are in the journal, too: they outlive the daemon, and are
+read from there when none runs.`,
 		example: "rollbridge events --limit 20",
 		flags: func(f *pflag.FlagSet) {
-			f.VarP(count{"limit", &limit}, "limit", "n", "<number> how many events (default: all that are kept)")
+			f.Var(moment{"since", time.Now, &args.Since}, "since", sinceUsage)
+			f.VarP(count{"limit", &limit}, "limit", "n", "<number> how many events (default: the last 1000; with --since all)")
 			f.BoolVarP(&args.Follow, "follow", "f", false, "go on with new events")
 			f.BoolVar(&asJSON, "json", false, "print JSON")
 			t.flags(f, quick)
@@ -37,9 +42,9 @@ that is one object per line.`,
 				return err
 			}
 			if args.Follow {
-				return r.follow(ctx, "events", args, e.eventPrinter(asJSON))
+				return e.followEvents(ctx, r, args, e.eventPrinter(asJSON))
 			}
-			result, _, err := call[rawEvents](ctx, r, "events", args, nil)
+			result, err := e.fetchEvents(ctx, r, args)
 			if err != nil {
 				return err
 			}
@@ -49,6 +54,23 @@ that is one object per line.`,
 			return e.writeEvents(result.Events)
 		},
 	}
+}
+
+// fetchEvents asks the daemon, or without one the journal.
+func (e *env) fetchEvents(ctx context.Context, r *remote, args supervisor.EventsArgs) (rawEvents, error) {
+	result, _, err := call[rawEvents](ctx, r, "events", args, nil)
+	if o := r.offline(e, err); o != nil {
+		return o.events(ctx, args)
+	}
+	return result, err
+}
+
+func (e *env) followEvents(ctx context.Context, r *remote, args supervisor.EventsArgs, print func(json.RawMessage) error) error {
+	err := r.follow(ctx, "events", args, print)
+	if o := r.offline(e, err); o != nil {
+		return o.followEvents(ctx, args, print)
+	}
+	return err
 }
 
 // rawEvents keeps the events as the daemon sent them.

@@ -122,8 +122,9 @@ func writeValue(b *bytes.Buffer, v any) {
 // closed, without ever keeping its callers waiting or ending the program: lines
 // that find no room are dropped and counted.
 type lineWriter struct {
-	lines chan []byte
-	done  chan struct{}
+	lines   chan []byte
+	flushes chan chan struct{} // closed when what came before is written
+	done    chan struct{}
 
 	mu      sync.Mutex
 	closed  bool
@@ -133,7 +134,7 @@ type lineWriter struct {
 const waitingLines = 4096
 
 func newLineWriter(out io.Writer) *lineWriter {
-	w := &lineWriter{lines: make(chan []byte, waitingLines), done: make(chan struct{})}
+	w := &lineWriter{lines: make(chan []byte, waitingLines), flushes: make(chan chan struct{}), done: make(chan struct{})}
 	go w.pump(out)
 	return w
 }
@@ -175,17 +176,48 @@ func droppedRecord(n int) slog.Record {
 	return r
 }
 
+// Flush waits until what was taken so far is written, for at most the given
+// time.
+func (w *lineWriter) Flush(atMost time.Duration) {
+	written := make(chan struct{})
+	select {
+	case w.flushes <- written:
+	case <-w.done:
+		return
+	case <-time.After(atMost):
+		return
+	}
+	select {
+	case <-written:
+	case <-time.After(atMost):
+	}
+}
+
 // pump writes the lines. A write that ended in the middle of a line, on a full
 // disk, is closed with a line end, so that the next line stands alone.
 func (w *lineWriter) pump(out io.Writer) {
 	defer close(w.done)
 	torn := false
-	for line := range w.lines {
+	write := func(line []byte) {
 		if torn {
 			line = append([]byte("\n"), line...)
 		}
 		n, err := out.Write(line)
 		torn = err != nil && (n > 0 || torn)
+	}
+	for {
+		select {
+		case line, open := <-w.lines:
+			if !open {
+				return
+			}
+			write(line)
+		case written := <-w.flushes:
+			for range len(w.lines) {
+				write(<-w.lines)
+			}
+			close(written)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -19,14 +20,18 @@ func logsCommand() *command {
 		name:     "logs",
 		synopsis: "[options]",
 		short:    "Show the last output of the processes",
-		long: `Shows the output that the daemon keeps of each process, oldest first. With
---follow it goes on with every new line until Ctrl-C; with --json that is one
-object per line.`,
-		example: "rollbridge logs --process worker --follow",
+		long: `Shows the last output of each process, oldest line first. With --follow it
+goes on with every new line until Ctrl-C; with --json that is one object per
+line.
+
+Under systemd output is in the journal: it outlives processes and the daemon,
+and is read from there when no daemon runs.`,
+		example: "rollbridge logs --process worker --since 10m --follow",
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&args.ProcessID, "process", "", "<id> one process, or one replica of it: worker, worker#0")
 			f.StringVar(&args.Release, "release", "", "<id> one release")
-			f.VarP(count{"lines", &args.Lines}, "lines", "n", "<number> how many lines of each process (default: all that are kept)")
+			f.Var(moment{"since", time.Now, &args.Since}, "since", sinceUsage)
+			f.VarP(count{"lines", &args.Lines}, "lines", "n", "<number> how many lines of each process (default: as outputLines says; with --since all)")
 			f.BoolVarP(&args.Follow, "follow", "f", false, "go on with new lines")
 			f.BoolVar(&asJSON, "json", false, "print JSON")
 			t.flags(f, quick)
@@ -37,9 +42,9 @@ object per line.`,
 				return err
 			}
 			if args.Follow {
-				return r.follow(ctx, "logs", args, e.logPrinter(asJSON))
+				return e.followLogs(ctx, r, args, e.logPrinter(asJSON))
 			}
-			result, _, err := call[supervisor.LogsResult](ctx, r, "logs", args, nil)
+			result, err := e.fetchLogs(ctx, r, args)
 			if err != nil {
 				return err
 			}
@@ -49,6 +54,23 @@ object per line.`,
 			return e.writeLogs(result, args)
 		},
 	}
+}
+
+// fetchLogs asks the daemon, or without one the journal.
+func (e *env) fetchLogs(ctx context.Context, r *remote, args supervisor.LogsArgs) (supervisor.LogsResult, error) {
+	result, _, err := call[supervisor.LogsResult](ctx, r, "logs", args, nil)
+	if o := r.offline(e, err); o != nil {
+		return o.logs(ctx, args)
+	}
+	return result, err
+}
+
+func (e *env) followLogs(ctx context.Context, r *remote, args supervisor.LogsArgs, print func(json.RawMessage) error) error {
+	err := r.follow(ctx, "logs", args, print)
+	if o := r.offline(e, err); o != nil {
+		return o.followLogs(ctx, args, print)
+	}
+	return err
 }
 
 func (e *env) printLogsJSON(result supervisor.LogsResult) error {

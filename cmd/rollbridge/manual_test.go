@@ -40,7 +40,7 @@ Results go to stdout, everything else to stderr. An error is one line, ` + "`err
 ` + "`hint: …`" + `, that says what to do; output of a process that failed may stand between them.
 
 ` + "`deploy rollback ensure-daemon status stop restart cancel shutdown`" + ` print JSON when stdout is no terminal, and text for
-people on a terminal; ` + "`--json` and `--text`" + ` decide otherwise. ` + "`validate logs events version`" + ` print text unless
+people on a terminal; ` + "`--json` and `--text`" + ` decide otherwise. ` + "`validate units logs events version`" + ` print text unless
 ` + "`--json`" + ` is given. In JSON, fields may be added in later versions; none changes its meaning. Colours appear only on a terminal, and not
 when ` + "`NO_COLOR`" + ` is set or ` + "`TERM`" + ` is ` + "`dumb`" + `.
 
@@ -48,12 +48,20 @@ when ` + "`NO_COLOR`" + ` is set or ` + "`TERM`" + ` is ` + "`dumb`" + `.
 
 // manualNotes are what the help texts are too short for.
 var manualNotes = map[string]string{
+	"daemon": "With `--user` a daemon works for one user, without root: under that user's own systemd (`systemd --user`), with all processes\n" +
+		"running as that user. Its configurations are `~/.config/rollbridge/NAME.yaml`; `--config` with such a file lets every command find its\n" +
+		"daemon, whose control socket is `/run/user/UID/rollbridge/NAME/control.sock`. So that it runs without a login, root says once\n" +
+		"`loginctl enable-linger USER`.\n",
 	"deploy": "The answer is `{\"status\": \"success\", \"activeReleaseId\": …, \"previousReleaseId\": …}`, with `warnings` when something is to\n" +
 		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
 	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +
 		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n",
-	"logs":   "With `--follow` each line is `time process [stream] text`.\n",
-	"events": "What the events are: [logging.md](logging.md).\n",
+	"units": "Systemd takes these settings over the bus; `--json` shows them as it does. A scope exists only around a process that runs, so its\n" +
+		"text is for reading only. Names are those of the first deploy of a release id; later ones have `:2`, `:3` after the id.\n",
+	"logs": "With `--follow` each line is `time process [stream] text`. `--since today` begins at midnight where the command runs. When no\n" +
+		"daemon runs and the journal has something, it is shown with a note on stderr and exit code 0: of each process the release\n" +
+		"that wrote last, or those that `--release` and `--since` ask for. See [logging.md](logging.md).\n",
+	"events": "What the events are: [logging.md](logging.md). Without a daemon they come from the journal, as with `logs`.\n",
 }
 
 func TestManualIsMadeOfTheHelpTexts(t *testing.T) {

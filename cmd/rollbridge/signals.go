@@ -27,24 +27,34 @@ func watchSignals() <-chan os.Signal {
 	return signals
 }
 
-// mindSignals shuts the daemon down at the first SIGTERM or SIGINT. Every
-// other signal is an event and changes nothing.
+// mindSignals ends the daemon at the first SIGTERM or SIGINT. Every other signal
+// is an event and changes nothing.
 func (d *daemon) mindSignals(signals <-chan os.Signal) {
 	stopping := false
 	for s := range signals {
 		begin := !stopping && (s == unix.SIGTERM || s == unix.SIGINT)
-		d.noteSignal(s, begin)
-		if begin {
-			stopping = true
-			go d.supervisor.Shutdown(context.Background())
+		if !begin {
+			d.noteSignal(s, "none")
+			continue
 		}
+		stopping = true
+		go d.end(s)
 	}
 }
 
-func (d *daemon) noteSignal(s os.Signal, begin bool) {
-	action := "none"
-	if begin {
-		action = "shutdown"
+// end shuts everything down, or leaves the processes to the next daemon when
+// systemd is only restarting this one.
+func (d *daemon) end(s os.Signal) {
+	ctx := context.Background()
+	if d.runner.leaves(ctx) {
+		d.noteSignal(s, "restart")
+		d.supervisor.Detach(ctx)
+		return
 	}
+	d.noteSignal(s, "shutdown")
+	d.supervisor.Shutdown(ctx)
+}
+
+func (d *daemon) noteSignal(s os.Signal, action string) {
 	d.note("signal received", map[string]any{"action": action, "signal": unix.SignalName(s.(unix.Signal))})
 }

@@ -30,7 +30,7 @@ and singletons, with their processes, ages, restarts and open connections.`,
 			if err != nil {
 				return err
 			}
-			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", struct{}{}, nil)
+			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", supervisor.StatusArgs{WithoutLogs: o.wantsText(e.Stdout)}, nil)
 			if err != nil {
 				return err
 			}
@@ -60,13 +60,25 @@ func (e *env) daemonBlock(st supervisor.StatusResult) block {
 		b.rows = append(b.rows, []cell{{"  " + key, e.Stdout.dim}, {printable(value), nil}})
 	}
 	add("proxy", proxyText(st))
-	add("daemon", fmt.Sprintf("pid %d, up %s, rollbridge %s, %s runner", st.PID, e.since(st.StartedAt), st.DaemonRuntime.Version, st.Runner))
+	add("daemon", fmt.Sprintf("pid %d, up %s, rollbridge %s, %s", st.PID, e.since(st.StartedAt), st.DaemonRuntime.Version, runnerText(st)))
 	add("config", st.Config)
 	add("control", st.Control.Path)
+	for _, problem := range st.Problems {
+		b.rows = append(b.rows, []cell{{"  problem", e.Stdout.red}, {printable(problem), nil}})
+	}
 	if st.Operation != nil {
 		add("under way", e.operationText(*st.Operation))
 	}
 	return b
+}
+
+// runnerText is the runner, and why it is that one when nobody has chosen it.
+func runnerText(st supervisor.StatusResult) string {
+	text := st.Runner + " runner"
+	if st.RunnerReason != "" {
+		text += " (" + st.RunnerReason + ")"
+	}
+	return text
 }
 
 func proxyText(st supervisor.StatusResult) string {

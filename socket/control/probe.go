@@ -42,7 +42,7 @@ func Probe(ctx context.Context, path string) (Finding, error) {
 	status, _, err := Call[struct {
 		Application     *string `json:"application"`
 		ActiveReleaseID string  `json:"activeReleaseId"`
-	}](limited, c, "status", nil, nil)
+	}](limited, c, "status", map[string]any{"withoutLogs": true}, nil)
 	var refusal *Error
 	switch {
 	case ctx.Err() != nil:

@@ -21,7 +21,7 @@ func (v value) user() string {
 	a := v.knownUser(name)
 	if name != "" && a.known && v.r.opt.UID != 0 && a.id != v.r.opt.UID {
 		v.wrong("must be the daemon's own user, since the daemon is not root",
-			fmt.Sprintf("remove %s, or run the daemon as root", v.path))
+			fmt.Sprintf("remove %s: everything runs as that user (uid %d); for another user the daemon has to be root", v.path, v.r.opt.UID))
 	}
 	return name
 }
@@ -32,7 +32,7 @@ func (v value) group() string {
 	a := v.knownGroup(name)
 	if name != "" && a.known && v.r.opt.UID != 0 && a.id != v.r.opt.GID {
 		v.wrong("must be the daemon's own group, since the daemon is not root",
-			fmt.Sprintf("remove %s, or run the daemon as root", v.path))
+			fmt.Sprintf("remove %s: everything runs with that group (gid %d); for another group the daemon has to be root", v.path, v.r.opt.GID))
 	}
 	return name
 }

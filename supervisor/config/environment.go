@@ -46,7 +46,7 @@ func inherited(daemon []string) []string {
 // journal, which would make a child speak in the daemon's name, and our own.
 func isPrivate(name string) bool {
 	switch name {
-	case "", "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "ROLLBRIDGE_RUNNER":
+	case "", "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "ROLLBRIDGE_RUNNER":
 		return true
 	}
 	return strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "ROLLBRIDGE_DAEMON_")

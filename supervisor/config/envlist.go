@@ -34,9 +34,9 @@ func (v value) envFile() (EnvFile, bool) {
 	path, optional := strings.CutPrefix(text, "-")
 	switch {
 	case !ok:
-		v.wrong("must be a path or a list of paths", "set it to "+fix)
+		v.wrong("must be a path or a list of paths", "set "+v.path+" to "+fix)
 	case strings.TrimSpace(path) == "":
-		v.wrong("must not be empty", "set it to "+fix)
+		v.wrong("must not be empty", "set "+v.path+" to "+fix)
 	case strings.ContainsAny(path, "*?["):
 		v.wrong("must name one file: wildcards are not looked for", "list the files one by one: `envFile: [/etc/shop/a.env, /etc/shop/b.env]`")
 	case strings.ContainsRune(path, 0):

@@ -28,17 +28,27 @@ func (e *LoadError) Unwrap() error { return e.Err }
 
 // Find returns the configuration that is used when none is named: the first
 // of rollbridge.yaml, .yml and .json in dir, then the default instance of the
-// host. The error, a *LoadError, names what was looked for.
-func Find(dir string) (string, error) { return find(dir, systemDir) }
+// calling user, unless that is root, then that of the host. The error, a
+// *LoadError, names what was looked for.
+func Find(dir string) (string, error) {
+	o := DefaultOptions()
+	if own := o.userDir(); o.UID != 0 && own != "" {
+		return find(dir, own, systemDir)
+	}
+	return find(dir, systemDir)
+}
 
-func find(dir, system string) (string, error) {
+// find looks in dir, then for the default instances in the other directories.
+func find(dir string, instances ...string) (string, error) {
 	for _, name := range fileNames {
 		if path := filepath.Join(dir, name); isFile(path) {
 			return path, nil
 		}
 	}
-	if path := filepath.Join(system, fileNames[0]); isFile(path) {
-		return path, nil
+	for _, home := range instances {
+		if path := filepath.Join(home, fileNames[0]); isFile(path) {
+			return path, nil
+		}
 	}
 	if path := filepath.Join(dir, "rollbridge.js"); isFile(path) {
 		return "", javaScript(path)
@@ -64,6 +74,12 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	return LoadSource(path, src)
+}
+
+// LoadSource reads a text for the calling process as if it stood in the file at
+// path. The error is Problems.
+func LoadSource(path string, src []byte) (*Config, error) {
 	c, problems := Parse(path, src, DefaultOptions())
 	if len(problems) > 0 {
 		return nil, problems

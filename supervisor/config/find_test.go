@@ -22,21 +22,21 @@ func write(t *testing.T, path, text string) string {
 
 // Checks 3, 4 and 5, for the names of today.
 func TestFindTakesTheFirstName(t *testing.T) {
-	dir, system := t.TempDir(), t.TempDir()
-	_, err := find(dir, system)
+	dir, own, system := t.TempDir(), t.TempDir(), t.TempDir()
+	_, err := find(dir, own, system)
 	if want := "No config file found in " + dir + ". Pass --config <path> or add one of: rollbridge.yaml, rollbridge.yml, rollbridge.json."; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
 	js := write(t, filepath.Join(dir, "rollbridge.js"), "")
-	if _, err := find(dir, system); err == nil || !strings.Contains(err.Error(), "node -e") || !strings.Contains(err.Error(), js) {
+	if _, err := find(dir, own, system); err == nil || !strings.Contains(err.Error(), "node -e") || !strings.Contains(err.Error(), js) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "rollbridge.yaml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{filepath.Join(system, "rollbridge.yaml"), filepath.Join(dir, "rollbridge.json"), filepath.Join(dir, "rollbridge.yml")} {
+	for _, path := range []string{filepath.Join(system, "rollbridge.yaml"), filepath.Join(own, "rollbridge.yaml"), filepath.Join(dir, "rollbridge.json"), filepath.Join(dir, "rollbridge.yml")} {
 		write(t, path, "{}")
-		if got, err := find(dir, system); err != nil || got != path {
+		if got, err := find(dir, own, system); err != nil || got != path {
 			t.Errorf("got %q, %v; want %q", got, err, path)
 		}
 	}

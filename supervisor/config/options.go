@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // systemDir holds the configurations of the host's instances.
@@ -27,8 +29,33 @@ func DefaultOptions() Options {
 	home, _ := os.UserHomeDir()
 	return Options{
 		UID: os.Geteuid(), GID: os.Getegid(),
-		RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), StateHome: os.Getenv("XDG_STATE_HOME"), Home: home,
+		RuntimeDir: runtimeDir(os.Getenv("XDG_RUNTIME_DIR"), os.Geteuid(), "/run/user"),
+		StateHome:  os.Getenv("XDG_STATE_HOME"), Home: home,
 	}
+}
+
+// runtimeDir is the given runtime directory of a user. Cron and sudo give none
+// although systemd has made one: then it is that, so that a command finds the
+// daemon from anywhere.
+func runtimeDir(given string, uid int, users string) string {
+	if given != "" || uid == 0 {
+		return given
+	}
+	var st unix.Stat_t
+	dir := filepath.Join(users, strconv.Itoa(uid))
+	if err := unix.Lstat(dir, &st); err != nil || int(st.Uid) != uid || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return ""
+	}
+	return dir
+}
+
+// forFile are the options for a configuration: those that the host keeps belong
+// to a daemon that is root, whoever reads them.
+func (o Options) forFile(file string) Options {
+	if filepath.Dir(file) == systemDir {
+		o.UID, o.GID = 0, 0
+	}
+	return o
 }
 
 // instance is the name of a configuration in one of the standard directories,

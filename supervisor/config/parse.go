@@ -28,7 +28,7 @@ const (
 // When there is one, the Config is nil. A relative file is below the working
 // directory.
 func Parse(file string, src []byte, opt Options) (*Config, Problems) {
-	r := newReader(file, src, opt)
+	r := newReader(file, src, opt.forFile(absolute(file)))
 	var c *Config
 	if root, ok := r.document(src); ok {
 		c = r.config(root)

@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 func TestPlacesFollowFromWhereTheConfigurationLies(t *testing.T) {
 	root := Options{UID: 0, Home: "/root"}
@@ -28,5 +32,55 @@ func TestPlacesFollowFromWhereTheConfigurationLies(t *testing.T) {
 		if got := c.opt.Places(c.file, "store"); got != want {
 			t.Errorf("%s as uid %d:\n got %+v\nwant %+v", c.file, c.opt.UID, got, want)
 		}
+	}
+}
+
+func TestRuntimeDirectoryIsFoundWithoutALogin(t *testing.T) {
+	users := t.TempDir()
+	uid := os.Geteuid()
+	own := filepath.Join(users, "1")
+	if err := os.Symlink(users, filepath.Join(users, "2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if uid == 0 {
+		if err := os.Chown(own, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		given string
+		uid   int
+		want  string
+	}{
+		{"/given", 1, "/given"}, {"/given", 0, "/given"}, {"", 0, ""}, {"", 2, ""}, {"", 3, ""},
+	} {
+		if got := runtimeDir(tt.given, tt.uid, users); got != tt.want {
+			t.Errorf("%+v: %q", tt, got)
+		}
+	}
+	if got := runtimeDir("", 1, users); uid == 0 && got != own {
+		t.Errorf("%q", got)
+	}
+	if got := runtimeDir("", 1, users); uid != 0 && uid != 1 && got != "" {
+		t.Errorf("a directory of somebody else: %q", got)
+	}
+}
+
+func TestConfigurationsOfTheHostAreReadAsRootsByEverybody(t *testing.T) {
+	const src = "user: app\nproxy: {port: 1}\nprocesses: [{id: web, policy: proxied, command: x, port: 1}]"
+	if c, problems := Parse("/etc/rollbridge/shop.yaml", []byte(src), testOptions); len(problems) > 0 || c.User != "app" {
+		t.Errorf("%v", problems)
+	}
+	_, problems := Parse("/etc/rollbridge/shop.yaml", []byte("proxy: {port: 1}\nprocesses: [{id: web, policy: proxied, command: x, port: 1}]"), testOptions)
+	if len(problems) != 1 || problems[0].Message != "user is required, since the daemon is root" {
+		t.Errorf("%v", problems)
+	}
+	_, problems = Parse("/home/me/.config/rollbridge/shop.yaml", []byte(src), testOptions)
+	if len(problems) != 1 || problems[0].Message != "user must be the daemon's own user, since the daemon is not root" ||
+		problems[0].Fix != "remove user: everything runs as that user (uid 1000); for another user the daemon has to be root" {
+		t.Errorf("%+v", problems)
 	}
 }

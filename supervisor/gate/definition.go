@@ -1,15 +1,24 @@
 // Package gate is what stands in front of a managed command: it reads the
 // definition a daemon has written, decides about the restart, opens the output
 // and becomes the command, in the same process.
+//
+// A daemon writes definitions and reads records; the gate of a unit (Gate.Run)
+// and what follows the end of its command (Gate.Ended) do the opposite. Neither
+// needs the other to be there. Gate.Shim stands in front of a child that the
+// daemon forks, and keeps the records of, itself.
 package gate
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"rollbridge/supervisor/config"
-	"rollbridge/supervisor/restart"
 )
+
+// Version is that of the definitions this program writes.
+const Version = 1
 
 // Want is what shall become of a process when it ends by itself.
 type Want string
@@ -21,10 +30,16 @@ const (
 	Stop  Want = "stop"  // it is being stopped
 )
 
+// The environment of a gate: the directory of its definition, and which one.
+const (
+	DirVariable = "ROLLBRIDGE_GATES"
+	IDVariable  = "ROLLBRIDGE_DEFINITION"
+)
+
 // Definition is one process for its gate: the file ID.json in a Dir, readable
 // by its owner only, since it holds commands and environments.
 type Definition struct {
-	Version int         `json:"version"` // 1
+	Version int         `json:"version"` // see Version
 	ID      string      `json:"id"`      // letters and digits, made anew for each unit; also its nonce
 	Unit    string      `json:"unit"`    // systemd's name; of a scope, that of the newest instance
 	Spec    config.Spec `json:"spec"`
@@ -38,9 +53,15 @@ type Definition struct {
 	Start Token `json:"start"`
 	// Resets counts how often the daemon had systemd forget NRestarts.
 	Resets int `json:"resets"`
+	// Instances counts the scopes that the process has had.
+	Instances int `json:"instances,omitempty"`
+	// Told is the number of the newest record that a daemon has told of.
+	Told uint64 `json:"told,omitempty"`
 
 	// What a newer version wrote besides, kept when the file is rewritten.
 	Unknown map[string]json.RawMessage `json:"-"`
+
+	specText json.RawMessage // what Spec was read from, see keptSpec
 }
 
 // Token is a start asked for by the daemon.
@@ -49,44 +70,26 @@ type Token struct {
 	Reason string `json:"reason"` // "deploy", "manual", "memory"
 }
 
-// Kind is what a Record tells.
-type Kind string
+// Identifier is the name of a process in the journal: its application,
+// instance and release, as in "shop.worker#2@v42", and the generation of the
+// release if it is not the first, as in "shop.worker@v42+2".
+func Identifier(spec config.Spec) string {
+	name := spec.Application + "." + spec.Instance + "@" + spec.Release
+	if spec.Generation > 1 {
+		name += fmt.Sprintf("+%d", spec.Generation)
+	}
+	return name
+}
 
-// The kinds.
-const (
-	Waiting Kind = "waiting" // the gate waits until Until, then starts
-	Started Kind = "started" // the command is executed
-	Failed  Kind = "failed"  // the command could not be executed: Error
-	Exited  Kind = "exited"  // the command ended: Code or Signal
-	GaveUp  Kind = "gave up" // the restart budget is used up
-	Ended   Kind = "ended"   // started no more, since Want is not Run
-)
-
-// Record is one thing that happened to a process: a line of the file ID.log in
-// a Dir. Each carries the whole state after it, so that the last one is enough.
-type Record struct {
-	Seq  uint64        `json:"seq"` // from 1
-	Kind Kind          `json:"kind"`
-	At   time.Time     `json:"at"`
-	Boot time.Duration `json:"boot"` // CLOCK_BOOTTIME at At
-
-	Release    string    `json:"release"` // of the definition it happened to
-	Generation int       `json:"generation"`
-	PID        int       `json:"pid,omitempty"`
-	StartTime  uint64    `json:"startTime,omitempty"` // field 22 of /proc/PID/stat
-	Unit       string    `json:"unit,omitempty"`
-	Invocation string    `json:"invocation,omitempty"`
-	Reason     string    `json:"reason,omitempty"` // of the newest start: "deploy", "crash", "manual", "memory"
-	Until      time.Time `json:"until,omitzero"`
-	Error      string    `json:"error,omitempty"`
-	Code       int       `json:"code,omitempty"`
-	Signal     int       `json:"signal,omitempty"`
-	Unseen     bool      `json:"unseen,omitempty"` // ended while no one saw how
-
-	Restarts       int             `json:"restarts"` // automatic ones, tried or done, over the process's life
-	MemoryRestarts int             `json:"memoryRestarts,omitempty"`
-	History        restart.History `json:"history"` // in CLOCK_BOOTTIME
-	Serial         int             `json:"serial"`  // the newest Token seen
-	NRestarts      uint32          `json:"nRestarts"`
-	Resets         int             `json:"resets"`
+// check finds what no gate can work with.
+func (d Definition) check(id string) error {
+	switch {
+	case d.Version < 1:
+		return errors.New("it has no version")
+	case d.ID != id:
+		return fmt.Errorf("it is that of %q", d.ID)
+	case d.Spec.Command == "":
+		return errors.New("it has no command")
+	}
+	return nil
 }

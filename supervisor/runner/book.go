@@ -14,6 +14,8 @@ type logbook interface {
 	want(gate.Want) error
 	// append adds to what has happened.
 	append(gate.Record) error
+	// unit names the unit of the newest instance; "" is none.
+	unit() string
 	// forget drops everything.
 	forget()
 }
@@ -24,4 +26,5 @@ type noBook struct{}
 func (noBook) define(config.Spec) error { return nil }
 func (noBook) want(gate.Want) error     { return nil }
 func (noBook) append(gate.Record) error { return nil }
+func (noBook) unit() string             { return "" }
 func (noBook) forget()                  {}

@@ -1,12 +1,15 @@
 package runner
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"rollbridge/supervisor/systemd"
 )
 
 // cgroup is the directory, in the unified hierarchy, of everything that a unit
@@ -70,4 +73,18 @@ func (c cgroup) has(pid int) bool {
 		}
 	}
 	return false
+}
+
+// cgroupOf is the cgroup of a process.
+func cgroupOf(pid int) cgroup {
+	lines, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return cgroup{}
+	}
+	for line := range strings.Lines(string(lines)) {
+		if path, unified := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); unified {
+			return cgroup{systemd.CgroupPath(path)}
+		}
+	}
+	return cgroup{}
 }

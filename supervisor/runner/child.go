@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/gate"
 )
 
 // child is one execution of a command as a child of this process, in its own
@@ -65,11 +66,11 @@ func (c *child) start(spec config.Spec, output *ring) error {
 // fork executes a shell command in the directory, as the user and with the
 // standard files given.
 func (c *child) fork(spec config.Spec, command string, files []int) error {
-	credential, err := credentialOf(spec.User, spec.Group)
+	credential, err := gate.Credential(spec.User, spec.Group)
 	if err != nil {
 		return err
 	}
-	if err := checkDir(spec.Dir); err != nil {
+	if err := gate.CheckDir(spec.Dir); err != nil {
 		return err
 	}
 	env, err := config.Environment(os.Environ(), spec, credential)
@@ -86,7 +87,7 @@ func (c *child) fork(spec config.Spec, command string, files []int) error {
 	}
 	pid, fd, err := c.reaper.fork(c.tag, []string{"/bin/sh", "-c", command}, attr)
 	if err != nil {
-		return explain(spec, err)
+		return gate.Explain(spec, err)
 	}
 	c.shell, c.fd = pid, newPidfd(fd)
 	s, _ := readStat(pid) // cannot be missing: it is not reaped before Release
@@ -122,6 +123,12 @@ func (c *child) Signal(sig syscall.Signal)      { c.signal(sig) }
 func (c *child) Gone(ctx context.Context) error { return awaitGone(ctx, c.tree) }
 func (c *child) Kill(ctx context.Context) error { return c.killTree(ctx) }
 func (c *child) Members() []int                 { return pidsOf(c.tree) }
+
+// Memory sums up the resident memory of the members.
+func (c *child) Memory() (int64, []Child, error) {
+	bytes, children := rssOf(c.tree)
+	return bytes, children, nil
+}
 
 func (c *child) killTree(ctx context.Context) error {
 	return killAll(ctx, c.tree, func() { c.signalGroup(unix.SIGKILL) })

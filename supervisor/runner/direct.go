@@ -52,3 +52,6 @@ func (d *Direct) Left(context.Context) ([]Left, error) { return nil, nil }
 
 // Discard has nothing to discard.
 func (d *Direct) Discard(context.Context, Left) error { return ErrGone }
+
+// Follow reads the output that is kept in memory.
+func (d *Direct) Follow(tell func(Process, Line)) Follower { return followRings(tell) }

@@ -132,19 +132,21 @@ func (p *proc) says(begin string) string {
 	p.t.Helper()
 	end := time.After(patience)
 	for {
-		out := p.Output(0)
-		for _, line := range out.Lines {
+		out := p.kept()
+		for _, line := range out.lines {
 			if rest, ok := strings.CutPrefix(line.Text, begin); ok {
 				return strings.TrimSpace(rest)
 			}
 		}
 		select {
-		case <-out.Changed:
+		case <-out.changed:
 		case <-end:
 			p.t.Fatalf("no line %q in %v", begin, p.lines())
 		}
 	}
 }
+
+func (p *proc) kept() stretch { return p.output.(*ring).since(0) }
 
 func (p *proc) saysPid(begin string) int {
 	p.t.Helper()
@@ -157,7 +159,7 @@ func (p *proc) saysPid(begin string) int {
 
 func (p *proc) lines() []string {
 	var texts []string
-	for _, line := range p.Output(0).Lines {
+	for _, line := range p.kept().lines {
 		texts = append(texts, line.Text)
 	}
 	return texts
@@ -450,8 +452,8 @@ func TestExitDoesNotWaitForInheritedPipes(t *testing.T) {
 func TestFloodOfOutputHurtsNobody(t *testing.T) {
 	flood := shell(t, `yes "$(head -c 3000 /dev/zero | tr '\0' x)"`)
 	flood.start()
-	for out := flood.Output(0); out.Next < 1000; out = flood.Output(0) {
-		<-out.Changed
+	for out := flood.kept(); out.next < 1000; out = flood.kept() {
+		<-out.changed
 	}
 	quiet := shell(t, `echo hello; exec sleep 1000`)
 	quiet.start()

@@ -44,6 +44,12 @@ func (f *fake) Left() []string          { return []string{"process 7 (stuck)"} }
 func (f *fake) Members() []int          { return []int{f.pid} }
 func (f *fake) Release()                { f.made.note("release") }
 
+func (f *fake) Memory() (int64, []Child, error) {
+	f.made.mu.Lock()
+	defer f.made.mu.Unlock()
+	return f.made.uses, []Child{{PID: f.pid, Command: "fake", RSSBytes: f.made.uses}}, f.made.unmeasured
+}
+
 func (f *fake) Signal(s syscall.Signal) {
 	f.made.note(signalName(s))
 	if f.made.onSignal != nil {
@@ -98,10 +104,12 @@ type fakes struct {
 	unkillable bool
 	onSignal   func(*fake)
 
-	mu    sync.Mutex
-	fails error // of every launch
-	notes []string
-	made  []*fake
+	mu         sync.Mutex
+	uses       int64 // memory, of the newest instance
+	unmeasured error // of every measurement
+	fails      error // of every launch
+	notes      []string
+	made       []*fake
 }
 
 // inBubble runs a test of rules; the process restarts at once for ever unless
@@ -138,6 +146,10 @@ func describe(e Event) string {
 		return "exited"
 	case "process restart failed":
 		return "restart failed"
+	case "memory limit exceeded":
+		return fmt.Sprintf("limit %d exceeded: %d", e.Data["limitBytes"], e.Data["rssBytes"])
+	case "memory warning":
+		return fmt.Sprintf("warning %d: %d", e.Data["warnBytes"], e.Data["rssBytes"])
 	case "process stop timed out; sending SIGKILL":
 		return "timed out"
 	}
@@ -162,6 +174,13 @@ func (f *fakes) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fails = err
+}
+
+// use sets how much memory is used from now on.
+func (f *fakes) use(bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.uses, f.unmeasured = bytes, nil
 }
 
 func (f *fakes) newest() *fake {

@@ -97,11 +97,12 @@ func (t *task) keep(l *life, reason Reason) {
 	t.keepOn(l, t.runOnce(l, reason))
 }
 
-// outcome is how a run came to its end: what was started, how long it ran, or
-// that the life was asked to end meanwhile.
+// outcome is how a run came to its end: what was started, how long it ran and
+// why it is started again, or that the life was asked to end meanwhile.
 type outcome struct {
 	spec  config.Spec
 	ran   time.Duration
+	next  Reason
 	asked bool
 }
 
@@ -113,7 +114,7 @@ func (t *task) keepOn(l *life, o outcome) {
 		if !again || !t.pause(l, due) {
 			break
 		}
-		o = t.runOnce(l, Crash)
+		o = t.runOnce(l, o.next)
 	}
 	t.finish(l)
 }
@@ -125,7 +126,7 @@ func (t *task) runOnce(l *life, reason Reason) outcome {
 	if err != nil {
 		t.startFailed(l, spec, reason, err)
 		attempt.finish(err)
-		return outcome{spec: spec, asked: closed(l.quit)}
+		return outcome{spec: spec, next: Crash, asked: closed(l.quit)}
 	}
 	began := t.clock()
 	r := t.started(l, spec, reason, instance)
@@ -133,11 +134,18 @@ func (t *task) runOnce(l *life, reason Reason) outcome {
 	return t.await(l, r, began)
 }
 
-// await waits for the exit of a run, or until the life is asked to end.
+// await waits for the exit of a run, or until the life is asked to end. A run
+// that uses too much memory is ended.
 func (t *task) await(l *life, r *run, began time.Duration) outcome {
+	watching, done := context.WithCancel(l.ctx)
+	defer done()
 	select {
 	case <-r.told:
-		return outcome{spec: r.spec, ran: t.clock() - began}
+		return outcome{spec: r.spec, ran: t.clock() - began, next: Crash}
+	case <-t.memoryExceeded(watching, r):
+		ran := t.clock() - began
+		t.endForMemory(l)
+		return outcome{spec: r.spec, ran: ran, next: Memory}
 	case <-l.quit:
 		return outcome{spec: r.spec, asked: true}
 	}
@@ -147,9 +155,13 @@ func (t *task) await(l *life, r *run, began time.Duration) outcome {
 func (t *task) prepare(l *life, reason Reason) (*attempt, config.Spec) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reason == Crash {
+	switch reason {
+	case Crash:
 		l.up, l.attempt = true, newAttempt()
 		t.publishLocked(func(s *Status) { s.Restarts++ })
+	case Memory:
+		l.up, l.attempt = true, newAttempt()
+		t.publishLocked(func(s *Status) { s.MemoryRestarts, s.LastMemoryRestartAt = s.MemoryRestarts+1, time.Now() })
 	}
 	return l.attempt, t.spec
 }
@@ -162,21 +174,24 @@ func (t *task) launchNext(l *life, spec config.Spec, reason Reason) (instance, e
 		}
 		t.release(last)
 	}
-	t.output.resize(spec.OutputLines)
+	t.output.begins(spec)
 	return t.launch(spec, func(ref Ref) error {
-		return t.note(l, spec, gate.Record{
-			Kind: gate.Started, PID: ref.PID, StartTime: ref.StartTime, Unit: ref.Unit, Reason: string(reason),
+		return t.note(l, spec, gate.Started, func(r *gate.Record) {
+			r.PID, r.StartTime, r.Unit, r.Reason = ref.PID, ref.StartTime, ref.Unit, string(reason)
+			r.Code, r.Signal, r.Unseen, r.Ran, r.Error = 0, 0, false, 0, ""
 		})
 	})
 }
 
-// note writes a record with what a later daemon has to know besides.
-func (t *task) note(l *life, spec config.Spec, r gate.Record) error {
+// note writes a record, with all that a later daemon has to know.
+func (t *task) note(l *life, spec config.Spec, kind gate.Kind, edit func(*gate.Record)) error {
 	t.mu.Lock()
+	r := t.newest.Next(kind)
 	r.Release, r.Generation = spec.Release, spec.Generation
-	r.Restarts, r.MemoryRestarts = t.status.Restarts, t.status.MemoryRestarts
+	r.Restarts, r.MemoryRestarts, r.History = t.status.Restarts, t.status.MemoryRestarts, l.history
+	edit(&r)
+	t.newest = r
 	t.mu.Unlock()
-	r.History = l.history
 	return t.book.append(r)
 }
 
@@ -188,12 +203,21 @@ func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *ru
 		if !l.asked {
 			s.State = Running
 		}
-		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), time.Now(), reason, nil, nil, time.Time{}
+		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), t.startedAtLocked(r), reason, nil, nil, time.Time{}
 	})
 	t.mu.Unlock()
 	t.tell(spec, "process started", map[string]any{"pid": r.PID(), "reason": string(reason)})
 	go t.tellExit(l, r)
 	return r
+}
+
+// startedAtLocked is when a run was started: its identity, so it is the time in
+// the record, if there is one.
+func (t *task) startedAtLocked(r *run) time.Time {
+	if t.newest.Kind == gate.Started && t.newest.PID == r.PID() {
+		return t.newest.At.Round(0)
+	}
+	return time.Now()
 }
 
 func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) {
@@ -206,9 +230,12 @@ func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) 
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, spec, gate.Record{Kind: gate.Failed, Error: err.Error(), Reason: string(reason)})
-	if reason == Crash {
+	_ = t.note(l, spec, gate.Failed, func(r *gate.Record) { r.Error, r.Reason = err.Error(), string(reason) })
+	switch reason {
+	case Crash:
 		t.tell(spec, "process restart failed", map[string]any{"error": err.Error()})
+	case Memory:
+		t.tell(spec, "memory restart failed", map[string]any{"error": err.Error()})
 	}
 }
 
@@ -221,14 +248,17 @@ func (t *task) tellExit(l *life, r *run) {
 	t.mu.Lock()
 	l.up = false
 	t.publishLocked(func(s *Status) {
-		s.PID, s.Exit = 0, &exit
+		s.PID, s.Exit, s.RSSBytes, s.Children = 0, &exit, 0, nil
 		if s.State == Running {
 			s.State = Failed
 		}
 	})
 	t.mu.Unlock()
-	_ = t.note(l, r.spec, gate.Record{
-		Kind: gate.Exited, PID: r.PID(), Code: exit.Code, Signal: int(exit.Signal), Unseen: exit.Unknown,
+	_ = t.note(l, r.spec, gate.Exited, func(r *gate.Record) {
+		r.Code, r.Signal, r.Unseen = exit.Code, int(exit.Signal), exit.Unknown
+		if exit.OOM {
+			r.Result = oomKill
+		}
 	})
 	t.tell(r.spec, "process exited", exitData(exit))
 }
@@ -236,6 +266,9 @@ func (t *task) tellExit(l *life, r *run) {
 // exitData has null for what does not apply.
 func exitData(e Exit) map[string]any {
 	data := map[string]any{"code": nil, "signal": nil}
+	if e.OOM {
+		data["oomKilled"] = true
+	}
 	switch {
 	case e.Unknown:
 	case e.Signal != 0:
@@ -247,7 +280,8 @@ func exitData(e Exit) map[string]any {
 }
 
 // decide asks the policy of the newest definition when to start again, if at
-// all. The answer counts from now, which is the moment of the exit.
+// all. The answer counts from now, which is the moment of the exit, or when a
+// stop for the sake of memory was done.
 func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	if closed(l.quit) || closed(t.retired) {
 		return time.Time{}, false
@@ -257,12 +291,12 @@ func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 	l.history = next
 	if decision.GiveUp {
 		t.publish(func(s *Status) { s.GaveUp, s.RetryAt = true, time.Time{} })
-		_ = t.note(l, o.spec, gate.Record{Kind: gate.GaveUp})
+		_ = t.note(l, o.spec, gate.GaveUp, func(*gate.Record) {})
 		t.tell(o.spec, "restart limit reached", limitData(policy))
 		return time.Time{}, false
 	}
 	due = time.Now().Add(decision.Delay)
-	_ = t.note(l, o.spec, gate.Record{Kind: gate.Waiting, Until: due})
+	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until, r.Then = due, string(o.next) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {

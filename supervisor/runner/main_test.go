@@ -4,15 +4,26 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 )
 
-// listenVariable makes the test binary a program that listens on an address.
-const listenVariable = "TEST_LISTEN"
+const (
+	// listenVariable makes the test binary a program that listens on an address.
+	listenVariable = "TEST_LISTEN"
+	// hogVariable makes it a program that holds that many MiB of memory.
+	hogVariable = "TEST_HOG"
+)
 
 // TestMain fails when a test leaves a process behind, running or as a zombie.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "journalctl" {
+		playJournalctl()
+		return
+	}
 	if addr := os.Getenv(listenVariable); addr != "" {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -21,6 +32,9 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("listening", l.Addr())
 		time.Sleep(time.Hour)
+	}
+	if size, err := strconv.Atoi(os.Getenv(hogVariable)); err == nil {
+		hog(size)
 	}
 	direct, err := NewDirect() // one for all: adopts what any test loses
 	if err != nil {
@@ -34,6 +48,17 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// hog holds memory until it is ended.
+func hog(mebibytes int) {
+	held := make([]byte, mebibytes<<20)
+	for i := 0; i < len(held); i += 4096 {
+		held[i] = 1
+	}
+	fmt.Println("holding")
+	time.Sleep(time.Hour)
+	runtime.KeepAlive(held)
 }
 
 // leftAfter gives the last exits a moment to be reaped.

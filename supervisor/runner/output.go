@@ -2,14 +2,40 @@ package runner
 
 import (
 	"bytes"
+	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"rollbridge/supervisor/config"
 )
+
+// output is where the lines of one process are.
+type output interface {
+	// begins says that the next lines are of an instance of spec.
+	begins(spec config.Spec)
+	tail(ctx context.Context, w Window) ([]Line, error)
+}
+
+// pick is what a window shows of lines that are all there is.
+func (w Window) pick(lines []Line) []Line {
+	if !w.Since.IsZero() {
+		first := slices.IndexFunc(lines, func(l Line) bool { return !l.At.Before(w.Since) })
+		if first < 0 {
+			first = len(lines)
+		}
+		lines = lines[first:]
+	}
+	if w.Lines > 0 {
+		lines = lines[max(0, len(lines)-w.Lines):]
+	}
+	return lines
+}
 
 // maxLine is where a line of output is cut; the rest continues as the next one.
 const maxLine = 16 << 10
@@ -33,6 +59,13 @@ type slot struct {
 
 func newRing(lines int) *ring {
 	return &ring{slots: make([]slot, max(1, lines)), changed: make(chan struct{})}
+}
+
+// begins makes room for as many lines as the definition wants kept.
+func (r *ring) begins(spec config.Spec) { r.resize(spec.OutputLines) }
+
+func (r *ring) tail(_ context.Context, w Window) ([]Line, error) {
+	return w.pick(r.since(0).lines), nil
 }
 
 // resize keeps the newest lines that have room.
@@ -67,15 +100,24 @@ func (r *ring) add(at time.Time, stream string, text []byte) {
 	}
 }
 
-func (r *ring) since(after uint64) Output {
+// stretch is a part of the output, oldest line first.
+type stretch struct {
+	lines   []Line
+	next    uint64          // number of the first line after it
+	changed <-chan struct{} // closed when there are more lines
+}
+
+// since is the kept lines that are numbered from after on; they are counted
+// from 0.
+func (r *ring) since(after uint64) stretch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waited = true
-	out := Output{Next: r.next, Changed: r.changed}
+	out := stretch{next: r.next, changed: r.changed}
 	for n := max(after, r.first); n < r.next; n++ {
 		s := r.slots[n%uint64(len(r.slots))]
 		text := strings.ToValidUTF8(string(s.text), string(utf8.RuneError))
-		out.Lines = append(out.Lines, Line{At: s.at, Stream: s.stream, Text: text})
+		out.lines = append(out.lines, Line{At: s.at, Stream: s.stream, Text: text})
 	}
 	return out
 }

@@ -17,7 +17,7 @@ func written(lines int, pieces ...string) []string {
 	}
 	s.flush()
 	var texts []string
-	for _, line := range s.ring.since(0).Lines {
+	for _, line := range s.ring.since(0).lines {
 		texts = append(texts, line.Text)
 	}
 	return texts
@@ -49,8 +49,8 @@ func TestLinesAreJoinedCutAndCleaned(t *testing.T) {
 func TestRingKeepsTheNewestAndNumbersThem(t *testing.T) {
 	r := newRing(3)
 	add := func(n int) { r.add(time.Now(), "stderr", fmt.Append(nil, n)) }
-	texts := func(out Output) (all []string) {
-		for _, l := range out.Lines {
+	texts := func(out stretch) (all []string) {
+		for _, l := range out.lines {
 			all = append(all, l.Text)
 		}
 		return all
@@ -62,13 +62,13 @@ func TestRingKeepsTheNewestAndNumbersThem(t *testing.T) {
 		}
 	}
 	before := r.since(0)
-	if before.Next != 0 || closed(before.Changed) {
+	if before.next != 0 || closed(before.changed) {
 		t.Errorf("empty ring: %+v", before)
 	}
 	for n := range 5 {
 		add(n)
 	}
-	if !closed(before.Changed) {
+	if !closed(before.changed) {
 		t.Error("not told of new lines")
 	}
 	is(0, "2", "3", "4")
@@ -83,7 +83,7 @@ func TestRingKeepsTheNewestAndNumbersThem(t *testing.T) {
 	is(0, "3", "4", "5", "6")
 	add(7)
 	is(0, "4", "5", "6", "7")
-	if next := r.since(0).Next; next != 8 {
+	if next := r.since(0).next; next != 8 {
 		t.Errorf("next %d", next)
 	}
 }

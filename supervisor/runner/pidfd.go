@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +45,15 @@ func (p pidfd) exited(ctx context.Context) error {
 	return err
 }
 
+// hasExited reports whether the process has ended by now.
+func (p pidfd) hasExited() bool {
+	ended := true
+	if conn, err := p.file.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { ended = hasExited(fd) })
+	}
+	return ended
+}
+
 func hasExited(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
@@ -66,4 +76,32 @@ func (p pidfd) signal(sig syscall.Signal) error {
 		return nil
 	}
 	return sent
+}
+
+// exit is how a process ended that is no child of ours: unknown on kernels that
+// do not keep it (before 6.15, PIDFD_GET_INFO in linux/pidfd.h). It is there
+// once the process is reaped, a moment after its end.
+func (p pidfd) exit() Exit {
+	for range 20 {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		err := errors.ErrUnsupported
+		if conn, e := p.file.SyscallConn(); e == nil {
+			_ = conn.Control(func(fd uintptr) { err = unix.IoctlPidfdInfo(int(fd), &info) })
+		}
+		if err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return statusExit(unix.WaitStatus(info.Exit_code))
+		}
+		if err != nil && err != unix.ESRCH {
+			break
+		}
+		time.Sleep(5 * time.Millisecond) // nothing tells when it is reaped
+	}
+	return Exit{Unknown: true}
+}
+
+func statusExit(status unix.WaitStatus) Exit {
+	if status.Signaled() {
+		return Exit{Signal: status.Signal()}
+	}
+	return Exit{Code: status.ExitStatus()}
 }

@@ -29,8 +29,9 @@ type Runner interface {
 	// Kind is "direct" or "systemd".
 	Kind() string
 	// New prepares a process; nothing runs before its Start. observe is told
-	// what happens to the process, in order, from one goroutine at a time; it
-	// must not block and must not call back into the process.
+	// what happens to the process, in order, from one goroutine at a time; Watch
+	// and Ref know it by then. It must not block and must not call back into the
+	// process.
 	New(spec config.Spec, observe func(Event)) Process
 	// Adopt takes back a process that an earlier daemon started: one that runs,
 	// waits for its restart or has given up. The budget goes on; spec is for the
@@ -45,6 +46,20 @@ type Runner interface {
 	// Discard ends what Left listed, by its own stop settings. It is not for
 	// strangers.
 	Discard(ctx context.Context, left Left) error
+	// Follow returns a Follower of processes that this runner has made. It tells
+	// each line once, the lines of one process in order, and may tell those of
+	// several at once.
+	Follow(tell func(Process, Line)) Follower
+}
+
+// A Follower tells the output of processes as they write it. Its methods are for
+// one goroutine.
+type Follower interface {
+	// Set says whose output is told from now on: of a process that is new, first
+	// what its Tail answers. After an error nothing may be told any more.
+	Set(ctx context.Context, processes []Process, w Window) error
+	// Close ends it; when it returns, nothing is told any more.
+	Close()
 }
 
 // Left is a process, or a unit, that an earlier daemon left behind.
@@ -52,6 +67,7 @@ type Left struct {
 	Ref      Ref
 	Spec     config.Spec // what it was started from; zero for a stranger
 	Unit     string      // its name, for people
+	Retired  bool        // it is not started again by itself: its release drains
 	Stranger bool        // no definition of ours belongs to it: it is to be left alone
 }
 
@@ -86,11 +102,10 @@ type Process interface {
 	// error it holds only as long as this daemon lives.
 	Retire() error
 	// Watch returns the state of things and a channel that is closed when it
-	// has changed.
+	// has changed. New figures of memory alone do not close it.
 	Watch() (Status, <-chan struct{})
-	// Output is the kept lines of output, over all instances, that are numbered
-	// from after on; lines are counted from 0.
-	Output(after uint64) Output
+	// Tail is the newest lines of output over all instances, oldest first.
+	Tail(ctx context.Context, w Window) ([]Line, error)
 	// Listens says who accepts connections on a TCP address: this process (or
 	// a descendant), or somebody else.
 	Listens(addr netip.AddrPort) (Listener, error)
@@ -143,10 +158,10 @@ type Status struct {
 	RetryAt  time.Time // when the next automatic restart is or was due, until it runs or fails; zero when none will come
 	GaveUp   bool      // the restart budget is used up
 
-	MemoryRestarts      int
+	MemoryRestarts      int // restarts for memory, tried or done, over the process's life
 	LastMemoryRestartAt time.Time
-	RSSBytes            int64
-	Children            []Child
+	RSSBytes            int64   // as measured last; 0 without memory supervision
+	Children            []Child // those that were measured
 }
 
 // Child is one member of a process as memory supervision saw it.
@@ -162,11 +177,14 @@ type Exit struct {
 	Code    int
 	Signal  syscall.Signal
 	Unknown bool
+	OOM     bool // the kernel killed it, or a part of it, for its memory
 }
 
 // String says it in words: "exited with status 3", "killed by SIGTERM".
 func (e Exit) String() string {
 	switch {
+	case e.OOM:
+		return "killed by the kernel for its memory (oom-kill)"
 	case e.Unknown:
 		return "ended, how is not known"
 	case e.Signal != 0:
@@ -184,11 +202,16 @@ type Event struct {
 	Data    map[string]any // without processId and releaseId, which Spec has
 }
 
-// Output is a stretch of output, oldest line first.
-type Output struct {
-	Lines   []Line
-	Next    uint64          // number of the first line not in Lines
-	Changed <-chan struct{} // closed when there are more lines
+// Window says which lines of output are meant.
+type Window struct {
+	// Lines is how many at most. 0 is as many as the process's outputLines; with
+	// Since it is all that are kept.
+	Lines int
+	// Since leaves out older lines.
+	Since time.Time
+	// Settled asks to wait until everything is there that was written before, as
+	// far as that can be had in a moment.
+	Settled bool
 }
 
 // Line is one line of output.

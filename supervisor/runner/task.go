@@ -22,6 +22,8 @@ type instance interface {
 	Exit() Exit
 	// Members are the pids of what runs.
 	Members() []int
+	// Memory is what the members use, in bytes, and each of them.
+	Memory() (bytes int64, children []Child, err error)
 	// Release gives back what the instance holds; nothing else may be called
 	// afterwards.
 	Release()
@@ -38,7 +40,7 @@ type task struct {
 	launch  launcher
 	book    logbook
 	observe func(Event)
-	output  *ring
+	output  output
 	clock   func() time.Duration // of the restart history; never jumps
 	retired chan struct{}
 
@@ -46,14 +48,15 @@ type task struct {
 
 	mu      sync.Mutex // guards what follows
 	spec    config.Spec
-	stops   int   // how often Stop was called
-	life    *life // nil while nothing runs or is due
-	last    *run  // the newest one, until nothing of it is left
+	stops   int         // how often Stop was called
+	life    *life       // nil while nothing runs or is due
+	last    *run        // the newest one, until nothing of it is left
+	newest  gate.Record // the newest one in the book
 	status  Status
 	changed chan struct{}
 }
 
-func newTask(spec config.Spec, observe func(Event), output *ring, launch launcher) *task {
+func newTask(spec config.Spec, observe func(Event), output output, launch launcher) *task {
 	born := time.Now()
 	return &task{
 		launch:  launch,
@@ -205,8 +208,10 @@ func (t *task) Watch() (Status, <-chan struct{}) {
 	return t.status, t.changed
 }
 
-// Output is the kept lines from number after on.
-func (t *task) Output(after uint64) Output { return t.output.since(after) }
+// Tail is the newest lines of output.
+func (t *task) Tail(ctx context.Context, w Window) ([]Line, error) { return t.output.tail(ctx, w) }
+
+func (t *task) written() output { return t.output }
 
 // Listens looks the address up among the sockets of what runs now.
 func (t *task) Listens(addr netip.AddrPort) (Listener, error) { return listener(addr, t.members) }
@@ -235,6 +240,9 @@ func (t *task) tell(spec config.Spec, message string, data map[string]any) {
 	t.telling.Lock()
 	defer t.telling.Unlock()
 	data["id"] = spec.Instance
+	if unit := t.book.unit(); unit != "" {
+		data["unit"] = unit
+	}
 	t.observe(Event{At: time.Now(), Spec: spec, Message: message, Data: data})
 }
 

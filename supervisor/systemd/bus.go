@@ -1,107 +1,119 @@
 // Package systemd speaks with systemd: its manager over D-Bus, its journal, and
 // the notification socket. It knows nothing of releases.
+//
+// A Bus outlives the connection it stands on. Signals mean "look again" and
+// nothing more: what is so is read from the manager, and after a gap in the
+// signals (a new connection, a manager that executed itself anew, a reload)
+// everyone who waits or watches looks again. So nothing depends on a signal
+// that may have been lost.
 package systemd
 
 import (
 	"context"
 	"errors"
-	"syscall"
+	"fmt"
+	"sync"
+	"time"
 )
 
-// ErrExists is what StartTransient answers when a unit of that name is loaded.
-var ErrExists = errors.New("a unit of that name exists")
+// Patience is how long a call waits for the connection to come back, and how
+// long the manager may take for an answer; a context may end it earlier. It is
+// long, since a manager that reloads answers nobody, for seconds when it has
+// many units.
+const Patience = time.Minute
 
-// ErrNoUnit is what calls about a unit answer that is not loaded.
-var ErrNoUnit = errors.New("no such unit")
+// Options say which manager is meant, and who is told about the connection.
+type Options struct {
+	User bool // the manager of the calling user, else the system's
 
-// JobError is a job that did not end as "done".
-type JobError struct{ Unit, Result string }
-
-func (e *JobError) Error() string { return e.Unit + ": job " + e.Result }
-
-// Property is one property of a unit, as the bus takes it.
-type Property struct {
-	Name  string
-	Value any
+	// OnChange, if set, is told when an established connection is lost, with
+	// the reason, and when it is there again. Calls come one at a time, and
+	// nothing is done about the connection until they return.
+	OnChange func(connected bool, err error)
 }
 
 // Bus is the connection to a service manager; it is made anew when it breaks.
 // Its methods may be called concurrently.
-type Bus struct{}
+//
+// A call made while there is no connection waits for it. A call that the
+// connection breaks under is made again on the next one, after a look at what
+// came of it where a second time would not be the same as once.
+//
+// Where there is no message bus the manager's private socket is used. It knows
+// no references on units: Ref and Unref do nothing there, and AddRef is left
+// out.
+type Bus struct {
+	options  Options
+	address  address
+	deaf     bool               // hears no signals
+	ctx      context.Context    // ends with Close
+	end      context.CancelFunc // ends ctx
+	keeping  sync.WaitGroup     // the goroutine that keeps the connection
+	jobs     jobs
+	watchers watchers
 
-// Options say which manager is meant.
-type Options struct {
-	User bool // the manager of the calling user, else the system's
+	mu      sync.Mutex // guards what follows; held for memory only
+	conn    *connection
+	lost    error           // why conn is nil
+	version int             // of the last connection
+	changed chan struct{}   // closed, and replaced, when conn changes
+	gap     chan struct{}   // closed, and replaced, when signals may have been lost
+	refs    map[string]bool // units that the connection holds a reference on
 }
 
-// Dial connects.
-func Dial(ctx context.Context, opt Options) (*Bus, error) { panic("not yet") }
+var errClosed = errors.New("the connection to systemd is closed")
 
-// Close ends the connection, and with it every reference held on units.
-func (b *Bus) Close() { panic("not yet") }
-
-// Version is the manager's major version.
-func (b *Bus) Version() int { panic("not yet") }
-
-// StartTransient makes and starts a unit, and waits for its job. ErrExists, a
-// *JobError, or why it could not be asked for.
-func (b *Bus) StartTransient(ctx context.Context, name string, properties []Property) error {
-	panic("not yet")
+// Dial connects, in one attempt.
+func Dial(ctx context.Context, opt Options) (*Bus, error) {
+	return dial(ctx, opt, false)
 }
 
-// Stop stops a unit and waits for its job, past any ordering against other
-// units' jobs. A unit that is not loaded is no error.
-func (b *Bus) Stop(ctx context.Context, name string) error { panic("not yet") }
+// ReadUnit asks one question, as Bus.Unit does, without listening to signals;
+// for programs with nothing else to ask.
+func ReadUnit(ctx context.Context, opt Options, name string) (UnitState, error) {
+	b, err := dial(ctx, opt, true)
+	if err != nil {
+		return UnitState{}, err
+	}
+	defer b.Close()
+	return b.Unit(ctx, name)
+}
 
-// Restart starts a loaded unit at once, also one that waits for its restart.
-func (b *Bus) Restart(ctx context.Context, name string) error { panic("not yet") }
+func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
+	b := &Bus{
+		options: opt,
+		deaf:    deaf,
+		changed: make(chan struct{}),
+		gap:     make(chan struct{}),
+		refs:    map[string]bool{},
+	}
+	b.ctx, b.end = context.WithCancel(context.Background())
+	var failed []error
+	for _, where := range addresses(opt.User) {
+		b.address = where
+		c, err := b.connect(ctx)
+		if err == nil {
+			b.become(c, nil)
+			b.keeping.Go(func() { b.keep(c) })
+			return b, nil
+		}
+		failed = append(failed, fmt.Errorf("connect to systemd at %s: %w", where, err))
+	}
+	b.end()
+	return nil, errors.Join(failed...)
+}
 
-// ResetFailed clears the failed state and the start counter; not loaded is no error.
-func (b *Bus) ResetFailed(ctx context.Context, name string) error { panic("not yet") }
+// Close ends the connection, and with it every reference held on units. Calls
+// under way fail. It is not to be called by OnChange.
+func (b *Bus) Close() {
+	b.end()
+	b.keeping.Wait()
+}
 
-// Ref keeps a unit loaded as long as this connection lives; the Bus refers again
-// after it had to reconnect. Unref lets it go.
-func (b *Bus) Ref(ctx context.Context, name string) error   { panic("not yet") }
-func (b *Bus) Unref(ctx context.Context, name string) error { panic("not yet") }
-
-// Kill sends a signal to all processes of a unit.
-func (b *Bus) Kill(ctx context.Context, name string, sig syscall.Signal) error { panic("not yet") }
-
-// Unit reads the properties of a unit: ErrNoUnit when it is not loaded.
-func (b *Bus) Unit(ctx context.Context, name string) (UnitState, error) { panic("not yet") }
-
-// List lists the loaded units that match a glob.
-func (b *Bus) List(ctx context.Context, pattern string) ([]UnitInfo, error) { panic("not yet") }
-
-// Watch returns a channel that gets a token, never more than one, whenever
-// something may have changed about a unit: at a signal about it, and at each
-// reconnection. It means "look again", nothing more. stop ends it.
-func (b *Bus) Watch(name string) (changed <-chan struct{}, stop func()) { panic("not yet") }
-
-// Job is the type of the job a unit has now: "stop", "restart", "start", or ""
-// for none.
-func (b *Bus) Job(ctx context.Context, name string) (string, error) { panic("not yet") }
-
-// SystemState is the manager's state: "running", "stopping", …
-func (b *Bus) SystemState(ctx context.Context) (string, error) { panic("not yet") }
-
-// UnitInfo is a row of a list of units.
-type UnitInfo struct{ Name, LoadState, ActiveState, SubState string }
-
-// UnitState is what a unit's properties say. Fields that its kind does not have
-// are zero.
-type UnitState struct {
-	Name                             string
-	LoadState, ActiveState, SubState string
-	Result                           string
-	InvocationID                     string // hex
-	ControlGroup                     string // "" when it has none
-	Slice                            string
-	Environment                      []string
-	StatusText                       string
-	MainPID                          int
-	ExecMainPID                      int
-	ExecMainCode, ExecMainStatus     int // CLD_ code and status of the last main process; code 0 while it runs
-	NRestarts                        uint32
-	Job                              uint32 // 0 for none
+// Version is the manager's major version, as it was when the connection was
+// made: a manager upgraded since knows at least as much.
+func (b *Bus) Version() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.version
 }

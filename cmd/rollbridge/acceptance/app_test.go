@@ -79,6 +79,7 @@ func appWeb() {
 		io.Copy(h, r.Body)
 		io.WriteString(w, hex.EncodeToString(h.Sum(nil)))
 	})
+	mux.HandleFunc("/hold", func(_ http.ResponseWriter, r *http.Request) { go hold(r.FormValue("mib")) })
 	mux.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) { os.Exit(7) })
 	mux.HandleFunc("/ws", appWebSocket)
 	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("ROLLBRIDGE_PORT"))
@@ -110,7 +111,7 @@ func appWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // appWorker appends "start", "signal NAME" and "end" lines to the diary file
 // named by $DIARY. Its arguments: ignore=SIGNAL, linger=DURATION (before it ends
-// on a signal), exit=CODE after=DURATION.
+// on a signal), exit=CODE after=DURATION, hold=MIB (of memory).
 func appWorker(args []string) {
 	opt := map[string]string{}
 	for _, arg := range args {
@@ -118,6 +119,7 @@ func appWorker(args []string) {
 		opt[key] = value
 	}
 	note("start")
+	hold(opt["hold"])
 	signals := make(chan os.Signal, 10)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1)
 	var after <-chan time.Time
@@ -143,6 +145,19 @@ func appWorker(args []string) {
 			return
 		}
 	}
+}
+
+// held is memory that is not given back.
+var held [][]byte
+
+// hold uses that many MiB of memory from now on.
+func hold(mebibytes string) {
+	n, _ := strconv.Atoi(mebibytes)
+	memory := make([]byte, n<<20)
+	for i := 0; i < len(memory); i += 4096 {
+		memory[i] = 1
+	}
+	held = append(held, memory)
 }
 
 // note appends a line to the diary: what, of which release and process, when.

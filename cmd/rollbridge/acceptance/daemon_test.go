@@ -45,7 +45,7 @@ func Test066_TakenProxyPortIsRefused(t *testing.T) {
 func Test067_SecondDaemonIsRefused(t *testing.T) {
 	h := start(t, basicConfig)
 	h.deploy("v1")
-	h.fails(1, `A Rollbridge daemon for application "shop" is already running on `+h.socket()+` (active release: v1)`, "daemon")
+	h.fails(1, `A Rollbridge daemon for application "`+h.app+`" is already running on `+h.socket()+` (active release: v1)`, "daemon")
 	if code, body := h.get("/release"); code != 200 || body != "v1" {
 		t.Errorf("the first one was harmed: %d %s", code, body)
 	}

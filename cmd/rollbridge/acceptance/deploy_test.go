@@ -24,7 +24,7 @@ func Test048to063_ProcessEnvironment(t *testing.T) {
 	h.deploy("v1")
 	worker, web := h.process("a-worker"), h.process("web")
 	port := h.releases()["v1"]["ports"].(object)["web"]
-	want := fmt.Sprintf("echo shop v1 %s v1 a-worker 0/1 %v {{a b}} {{}} %s; ", h.path("releases/v1"), port, h.dir)
+	want := fmt.Sprintf("echo %s v1 %s v1 a-worker 0/1 %v {{a b}} {{}} %s; ", h.app, h.path("releases/v1"), port, h.dir)
 	if command := worker["command"].(string); !strings.HasPrefix(command, want) {
 		t.Errorf("command %q, want %q", command, want)
 	}
@@ -37,7 +37,7 @@ func Test048to063_ProcessEnvironment(t *testing.T) {
 	}
 	env := strings.Split(string(environ), "\x00")
 	for _, entry := range []string{
-		"ROLLBRIDGE_APPLICATION=shop", "ROLLBRIDGE_PROCESS_ID=a-worker", "ROLLBRIDGE_RELEASE_ID=v1", "ROLLBRIDGE_RELEASE_PATH=" + h.path("releases/v1"),
+		"ROLLBRIDGE_APPLICATION=" + h.app, "ROLLBRIDGE_PROCESS_ID=a-worker", "ROLLBRIDGE_RELEASE_ID=v1", "ROLLBRIDGE_RELEASE_PATH=" + h.path("releases/v1"),
 		"ROLLBRIDGE_REVISION=mine", "ROLLBRIDGE_REPLICA_INDEX=0", "ROLLBRIDGE_REPLICA_COUNT=1", fmt.Sprintf("ROLLBRIDGE_WEB_PORT=%v", port), "GREETING=hello v1",
 	} {
 		if !slices.Contains(env, entry) {
@@ -108,9 +108,9 @@ func Test080_081_ReleaseIDDefaults(t *testing.T) {
 }
 
 func Test082_083_UnhealthyReleaseIsRefused(t *testing.T) {
-	h := start(t, strings.Replace(basicConfig, "healthTimeoutMs: 20000", "healthTimeoutMs: 600", 1))
+	h := start(t, strings.Replace(basicConfig, "healthTimeoutMs: 20000", "healthTimeoutMs: 3000", 1))
 	h.deploy("v1")
-	for name, says := range map[string]string{"500": ": HTTP 500", "304": ": HTTP 304", "redirect": ": HTTP 302", "silent": "no answer within 600ms"} {
+	for name, says := range map[string]string{"500": ": HTTP 500", "304": ": HTTP 304", "redirect": ": HTTP 302", "silent": "no answer within 3s"} {
 		begun := time.Now()
 		r := h.tryDeploy("bad-"+name, "ping", name)
 		if r.code != 1 || !strings.Contains(r.stderr, "Health check failed for http://127.0.0.1:") || !strings.Contains(r.stderr, says) {
@@ -542,7 +542,7 @@ func Test209to214_ConfigIsReadAgain(t *testing.T) {
 		t.Errorf("command %q", command)
 	}
 	for from, name := range map[string]string{
-		"application: shop": "application", "proxy: {port: 0": "proxy.port", "control.sock}": "control", "id: other,": "processes",
+		"application: " + h.app: "application", "proxy: {port: 0": "proxy.port", "control.sock}": "control", "id: other,": "processes",
 	} {
 		to := map[string]string{
 			"application": "application: store", "proxy.port": "proxy: {port: 1", "control": "control.sock, mode: \"0666\"}", "processes": "id: another,",
@@ -554,7 +554,7 @@ func Test209to214_ConfigIsReadAgain(t *testing.T) {
 		}
 		h.edit(to, from)
 	}
-	h.edit("application: shop", "applicatoin: shop")
+	h.edit("application: ", "applicatoin: ")
 	answer := h.call(fmt.Sprintf(`{"command":"deploy","releasePath":%q}`, h.release("v4")))
 	if text, _ := answer["error"].(string); !strings.Contains(text, "applicatoin") {
 		t.Errorf("answer %v", answer)

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -68,6 +69,7 @@ type object = map[string]any
 // behind.
 type host struct {
 	t      *testing.T
+	app    string // name of the application
 	dir    string
 	config string
 	env    []string
@@ -88,8 +90,13 @@ processes:
   - {id: web, policy: proxied, command: "exec $APP web", port: 0, gracefulStopMs: 2000}
 `
 
-// newHost writes a configuration; nothing runs yet. $APP in commands starts the
-// test application.
+// hosts counts the hosts: each has an application of its own, since units are
+// named after it.
+var hosts atomic.Int64
+
+// newHost writes a configuration, in which the application is called shop-N
+// instead of shop; nothing runs yet. $APP in commands starts the test
+// application.
 func newHost(t *testing.T, config string) *host {
 	t.Helper()
 	t.Parallel()
@@ -97,7 +104,7 @@ func newHost(t *testing.T, config string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, dir: dir, config: filepath.Join(dir, "rollbridge.yaml"), changed: make(chan struct{})}
+	h := &host{t: t, app: fmt.Sprintf("shop-%d", hosts.Add(1)), dir: dir, config: filepath.Join(dir, "rollbridge.yaml"), changed: make(chan struct{})}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +113,7 @@ func newHost(t *testing.T, config string) *host {
 	if os.Geteuid() == 0 {
 		config = "user: root\n" + config
 	}
-	h.write("rollbridge.yaml", config)
+	h.write("rollbridge.yaml", strings.Replace(config, "application: shop\n", "application: "+h.app+"\n", 1))
 	t.Cleanup(func() { h.cleanup() })
 	return h
 }

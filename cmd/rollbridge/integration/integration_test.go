@@ -12,7 +12,7 @@ import (
 )
 
 // runner is what keeps processes running in these checks.
-const runner = "direct"
+const runner = "systemd"
 
 func TestMain(*testing.M) {
 	flag.Parse()

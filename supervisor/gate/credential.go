@@ -1,4 +1,4 @@
-package runner
+package gate
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// credentialOf is what a process with the user and group of its definition,
+// Credential is what a process with the user and group of its definition,
 // names or decimal ids, is executed with; nil leaves the daemon's own. Without
 // a group it is the user's primary one; the user's other groups are added.
-func credentialOf(userName, groupName string) (*syscall.Credential, error) {
+func Credential(userName, groupName string) (*syscall.Credential, error) {
 	if userName == "" && groupName == "" {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package runner
+package gate
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 	"rollbridge/supervisor/config"
 )
 
-// checkDir says what is wrong with a working directory, which the kernel's
+// CheckDir says what is wrong with a working directory, which the kernel's
 // answer to an execution does not.
-func checkDir(dir string) error {
+func CheckDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case dir == "":
@@ -29,9 +29,9 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// explain puts the reason why a command was not executed into words.
-func explain(spec config.Spec, err error) error {
-	if dir := checkDir(spec.Dir); dir != nil {
+// Explain puts the reason why a command was not executed into words.
+func Explain(spec config.Spec, err error) error {
+	if dir := CheckDir(spec.Dir); dir != nil {
 		return dir
 	}
 	user := spec.User

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"os"
+
+	"rollbridge/socket"
+	"rollbridge/socket/control"
+	"rollbridge/supervisor"
+	"rollbridge/supervisor/config"
+)
+
+// lockInstance makes sure that no other daemon has the processes of this
+// instance. Those of the direct runner belong to nobody else anyway.
+func (d *daemon) lockInstance() (err error) {
+	if !d.runner.outlives {
+		return nil
+	}
+	places := config.PlacesOf(d.config.File, d.config.Application)
+	if err := socket.PrivateDir(places.State); err != nil {
+		return err
+	}
+	d.lock, err = supervisor.TakeLock(places.Lock())
+	return err
+}
+
+// advised adds to an error at the start of the daemon what can be done about it.
+func advised(err error) error {
+	var refused *socket.Error
+	var known *control.Error
+	switch {
+	case errors.As(err, &refused):
+		return failure(err, refused.Hint)
+	case errors.As(err, &known):
+		return failure(err, known.Hint)
+	}
+	return err
+}
+
+// statePaths are where the daemon remembers. The direct runner does only when
+// it is told where.
+func (d *daemon) statePaths() supervisor.StatePaths {
+	if !d.runner.outlives {
+		return supervisor.StatePaths{File: d.config.StatePath}
+	}
+	places := config.PlacesOf(d.config.File, d.config.Application)
+	paths := supervisor.StatePaths{File: cmp.Or(d.config.StatePath, places.StateFile()), Active: places.ActiveConfig()}
+	if before, err := inForce(d.config.File, paths.Active); err == nil {
+		paths.Before = append(paths.Before, cmp.Or(before.StatePath, places.StateFile()))
+	}
+	return paths
+}
+
+// inForce reads the copy of the configuration in force, whose own place is file.
+func inForce(file, copy string) (*config.Config, error) {
+	source, err := os.ReadFile(copy)
+	if err != nil {
+		return nil, err
+	}
+	return config.LoadSource(file, source)
+}
+
+// loadForDaemon is load, but where the file is broken the configuration in force
+// takes its place, as far as it is known without the file where that is: an edit
+// must not keep a daemon from coming back. broken is what is wrong with the file.
+func (e *env) loadForDaemon(o daemonOptions) (cfg *config.Config, broken, err error) {
+	cfg, err = e.load(o.config)
+	if err == nil || cmp.Or(o.runner, e.Getenv("ROLLBRIDGE_RUNNER")) == "direct" {
+		return cfg, nil, err
+	}
+	file, findErr := e.configPath(o.config)
+	if findErr != nil {
+		return nil, nil, err
+	}
+	file = e.absolute(file)
+	if !config.DefaultOptions().IsInstance(file) {
+		return nil, nil, err
+	}
+	cfg, inForceErr := inForce(file, config.PlacesOf(file, "").ActiveConfig())
+	if inForceErr != nil {
+		return nil, nil, err
+	}
+	return cfg, err, nil
+}
