@@ -250,6 +250,7 @@ type ProcessStatus struct {
 	LastStartReason     runner.Reason  `json:"lastStartReason,omitempty"`
 	Logs                []LogLine      `json:"logs"`
 	MemoryRestarts      int            `json:"memoryRestarts"`
+	OOMKilled           bool           `json:"oomKilled,omitempty"`
 	PID                 int            `json:"pid,omitempty"`
 	Policy              string         `json:"policy"`
 	Port                int            `json:"port,omitempty"`

@@ -216,7 +216,7 @@ func processStatus(p runner.Process) ProcessStatus {
 	}
 	if st.Exit != nil {
 		code, signal := exitFields(st.Exit)
-		status.ExitCode, status.ExitSignal = &NullInt{code}, &NullString{signal}
+		status.ExitCode, status.ExitSignal, status.OOMKilled = &NullInt{code}, &NullString{signal}, st.Exit.OOM
 	}
 	if st.Err != nil {
 		status.LastError = st.Err.Error()

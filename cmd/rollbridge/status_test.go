@@ -40,8 +40,9 @@ func busyStatus() supervisor.StatusResult {
 					{ID: "web", State: runner.Running, PID: 4203, Port: 18001, UptimeMs: up(3*time.Hour + 12*time.Minute)},
 				}},
 		},
-		Runner:     "direct",
-		Services:   []supervisor.OwnedProcess{{ID: "broker", Process: supervisor.ProcessStatus{ID: "broker", State: runner.Failed, GaveUp: true, ExitSignal: &supervisor.NullString{Value: ptr("SIGKILL")}, Restarts: 5}}},
+		Runner: "direct",
+		Services: []supervisor.OwnedProcess{{ID: "broker", Process: supervisor.ProcessStatus{ID: "broker", State: runner.Failed, GaveUp: true, ExitSignal: &supervisor.NullString{Value: ptr("SIGKILL")}, Restarts: 5}},
+			{ID: "cache", Process: supervisor.ProcessStatus{ID: "cache", State: runner.Failed, GaveUp: true, ExitSignal: &supervisor.NullString{Value: ptr("SIGKILL")}, OOMKilled: true, Restarts: 5}}},
 		Singletons: []supervisor.OwnedProcess{{ID: "scheduler", Process: supervisor.ProcessStatus{ID: "scheduler", State: runner.Failed, LastError: "exec /nowhere: no such file or directory"}}},
 		StartedAt:  ago(100 * 24 * time.Hour),
 	}

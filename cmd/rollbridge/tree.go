@@ -195,6 +195,8 @@ func (e *env) processNotes(p supervisor.ProcessStatus) string {
 // exitText is how the last instance ended.
 func exitText(p supervisor.ProcessStatus) string {
 	switch {
+	case p.OOMKilled:
+		return "killed by the kernel for its memory"
 	case p.ExitSignal != nil && p.ExitSignal.Value != nil:
 		return "killed by " + *p.ExitSignal.Value
 	case p.ExitCode != nil && p.ExitCode.Value != nil:

@@ -44,10 +44,11 @@ func (s *Systemd) adoptScoped(ctx context.Context, def gate.Definition, records 
 
 // find looks for what is left of the newest instance; nil is nothing.
 func (s *Systemd) find(ctx context.Context, def gate.Definition, told past) (*execution, error) {
-	e := &execution{unit: def.Unit, exited: make(chan struct{}), exit: Exit{Unknown: true}}
+	e := &execution{bus: s.opt.Bus, unit: def.Unit, exited: make(chan struct{}), exit: Exit{Unknown: true}}
 	if fd, ok := openRecorded(told.started); ok && told.runs() && told.started.Unit == def.Unit {
 		e.fd, e.shell, e.cgroup = fd, told.started.PID, cgroupOf(told.started.PID)
 		e.ref = Ref{ID: def.ID, Unit: def.Unit, PID: e.shell, StartTime: told.started.StartTime, BootID: bootID()}
+		_ = s.opt.Bus.Ref(ctx, def.Unit) // without, it may not be known that the kernel ended it for its memory
 		go e.wait()
 		return e, nil
 	}

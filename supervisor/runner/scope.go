@@ -20,6 +20,9 @@ import (
 const (
 	// scopeWait bounds the making of a scope.
 	scopeWait = 30 * time.Second
+	// resultWait bounds what is said to systemd about a scope that has ended; the
+	// restart waits for it.
+	resultWait = 5 * time.Second
 	// shimWait bounds what is left to do between that and the command.
 	shimWait = 60 * time.Second
 	// scopeTries is how many names are tried: earlier instances of the process
@@ -62,16 +65,18 @@ func (p *scoped) launch(spec config.Spec, placed func(Ref) error) (instance, err
 	}
 	began, _ := readStat(shim.pid) // cannot be missing: it is not reaped
 	e := &execution{
-		unit: unit, shell: shim.pid, fd: shim.fd, ours: true, exited: make(chan struct{}),
+		bus: p.r.opt.Bus, unit: unit, shell: shim.pid, fd: shim.fd, ours: true, exited: make(chan struct{}),
 		cgroup: cgroupOf(shim.pid),
 		ref:    Ref{ID: p.file.id(), Unit: unit, PID: shim.pid, StartTime: began.started, BootID: bootID()},
 	}
 	if err := placed(e.ref); err != nil {
 		shim.abandon()
+		e.forget()
 		return nil, fmt.Errorf("keep a record: %w", err)
 	}
 	if err := shim.release(); err != nil {
 		shim.abandon()
+		e.forget()
 		return nil, err
 	}
 	go e.wait()
@@ -114,6 +119,7 @@ func (p *scoped) place(spec config.Spec, s *shim) (string, error) {
 // ours or, after an adoption, of nobody we know.
 type execution struct {
 	cgroup
+	bus    *systemd.Bus
 	unit   string
 	shell  int
 	fd     pidfd
@@ -127,22 +133,49 @@ type execution struct {
 // released, so that its number means nothing else.
 func (e *execution) wait() {
 	_ = e.fd.exited(context.Background())
-	kills, _ := e.oomKills() // at once: systemd removes the cgroup soon
 	if e.ours {
 		e.exit = peekExit(e.shell)
 	} else {
 		e.exit = e.fd.exit()
 	}
-	e.exit.OOM = kills > 0
+	e.exit.OOM = e.oomKilled()
 	close(e.exited)
 }
 
-// Release gives the number of the command back to the kernel.
+// oomKilled reports whether the kernel has killed the command, or a part of the
+// scope with which systemd then ended it, for its memory. The kernel counts
+// before it kills. Where the cgroup is gone already, or has no memory
+// controller, systemd knows: it looks before it removes one.
+func (e *execution) oomKilled() bool {
+	if kills, err := e.oomKills(); err == nil {
+		return kills > 0
+	}
+	if e.exit.Signal == 0 && !e.exit.Unknown {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resultWait)
+	defer cancel()
+	state, err := e.bus.Unit(ctx, e.unit)
+	return err == nil && state.Result == oomKill
+}
+
+// Release gives the number of the command back to the kernel, and lets go of the
+// scope.
 func (e *execution) Release() {
 	if e.ours {
 		reapChild(e.shell)
 	}
 	e.fd.close()
+	e.forget()
+}
+
+// forget lets systemd forget the scope once it is empty. A scope that stays
+// costs a name, until the daemon's connection ends; so nothing is to be said if
+// it does.
+func (e *execution) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), resultWait)
+	defer cancel()
+	_ = e.bus.Unref(ctx, e.unit)
 }
 
 func (e *execution) PID() int                       { return e.shell }

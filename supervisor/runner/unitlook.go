@@ -206,13 +206,16 @@ func isDead(state systemd.UnitState) bool {
 // mainExit is how the main process ended, in the CLD_ codes of waitid(2).
 func mainExit(state systemd.UnitState) Exit {
 	const exited, killed, dumped = 1, 2, 3
+	exit := Exit{OOM: state.Result == oomKill}
 	switch state.ExecMainCode {
 	case exited:
-		return Exit{Code: state.ExecMainStatus}
+		exit.Code = state.ExecMainStatus
 	case killed, dumped:
-		return Exit{Signal: syscall.Signal(state.ExecMainStatus)}
+		exit.Signal = syscall.Signal(state.ExecMainStatus)
+	default:
+		exit.Unknown = true
 	}
-	return Exit{Unknown: true}
+	return exit
 }
 
 // phase is what a unit and its records say about the process now.

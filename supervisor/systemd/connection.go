@@ -29,7 +29,13 @@ type connection struct {
 	version int                    // major version of systemd
 	owner   atomic.Pointer[string] // unique name of the manager on the bus
 	signals receiver
+	calls   chan struct{} // a token for each call under way
 }
+
+// maxCalls bounds the calls under way: dbus-daemon answers no more than 128 at a
+// time, and refuses what is asked besides (max_replies_per_connection in
+// dbus-daemon(1)). Those that nobody waits for any more count too.
+const maxCalls = 64
 
 // receiver is who a connection's signals are for. Its methods are called by the
 // goroutine that reads the connection, so in order with the answers to calls,
@@ -41,7 +47,7 @@ type receiver interface {
 
 // connect makes a connection. With no receiver it gets no signals.
 func connect(ctx context.Context, where address, signals receiver) (*connection, error) {
-	c := &connection{direct: where.direct, signals: signals}
+	c := &connection{direct: where.direct, signals: signals, calls: make(chan struct{}, maxCalls)}
 	conn, err := dbus.Dial(where.bus, dbus.WithSignalHandler(c))
 	if err != nil {
 		return nil, err
@@ -170,8 +176,14 @@ func (c *connection) manager() dbus.BusObject { return c.Object(managerName, man
 // not known. Another connection, or the same one a little later, may answer.
 var errLost = errors.New("the connection to systemd broke")
 
-// call calls a method of the manager's object at path.
+// call calls a method of the manager's object at path, in its turn.
 func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) (*dbus.Call, error) {
+	select {
+	case c.calls <- struct{}{}:
+		defer func() { <-c.calls }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	limited, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	call := c.Object(managerName, path).CallWithContext(limited, method, dbus.FlagNoAutoStart, args...)
