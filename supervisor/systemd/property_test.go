@@ -37,7 +37,7 @@ func TestGoTypesOfProperties(t *testing.T) {
 		{"AddRef", true, "b"},
 		{"AllowedCPUs", []byte{3}, "ay"},
 	} {
-		settings, err := encode([]Property{{test.property, test.value}})
+		settings, err := encodeProperties([]Property{{test.property, test.value}})
 		if err != nil {
 			t.Errorf("%s: %v", test.property, err)
 			continue
@@ -52,7 +52,7 @@ func TestGoTypesOfProperties(t *testing.T) {
 }
 
 func TestAPropertyThatIsNoTypeOfTheBus(t *testing.T) {
-	_, err := encode([]Property{{"KillMode", func() {}}})
+	_, err := encodeProperties([]Property{{"KillMode", func() {}}})
 	if err == nil || err.Error() != "property KillMode: func() is no type of D-Bus" {
 		t.Errorf("encode: %v", err)
 	}
