@@ -50,7 +50,7 @@ testroots: ## build the file systems of test hosts with systemd, as root, once
 	@go run ./supervisor/systemd/systemdtest/testhost roots
 
 test-vm: testroots ## run what needs a kernel of its own, in emulated machines, in some minutes
-	CGO_ENABLED=0 ROLLBRIDGE_TEST_VM=1 go test -count=1 -v ./supervisor/systemd/systemdtest/emulated
+	CGO_ENABLED=0 ROLLBRIDGE_TEST_VM=1 go test -count=1 -timeout 30m -v ./cmd/rollbridge/emulated
 
 lint: vulnerabilities ## staticcheck and govulncheck
 	@GOBIN=$(TOOLS) go install $(STATICCHECK)

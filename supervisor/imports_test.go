@@ -17,7 +17,6 @@ var allowedImports = map[string][]string{
 	"rollbridge/supervisor/journaltest":                  {},
 	"rollbridge/supervisor/systemd/bustest":              {"rollbridge/supervisor/systemd", "rollbridge/supervisor/systemd/systemdtest"},
 	"rollbridge/supervisor/systemd/systemdtest":          {},
-	"rollbridge/supervisor/systemd/systemdtest/emulated": {},
 	"rollbridge/supervisor/systemd/systemdtest/testhost": {"rollbridge/supervisor/systemd/systemdtest"},
 	"rollbridge/supervisor/gate/hosted":                  {},
 	"rollbridge/unitgen":                                 {"rollbridge/supervisor/config"},

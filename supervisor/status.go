@@ -206,7 +206,7 @@ func processStatus(p runner.Process) ProcessStatus {
 		Policy:              string(spec.Policy),
 		Port:                spec.Port,
 		Restarts:            st.Restarts,
-		RetryAt:             timestamp(st.RetryAt),
+		RetryAt:             timestamp(st.NextTry()),
 		RSSBytes:            st.RSSBytes,
 		StartedAt:           timestamp(st.StartedAt),
 		State:               st.State,
@@ -222,7 +222,7 @@ func processStatus(p runner.Process) ProcessStatus {
 		status.LastError = st.Err.Error()
 	}
 	if st.State == runner.Running {
-		uptime := time.Since(st.StartedAt).Milliseconds()
+		uptime := st.Uptime().Milliseconds()
 		status.UptimeMs = &uptime
 	}
 	return status

@@ -100,7 +100,10 @@ func (t *task) recall(l *life, told past) {
 	s.Restarts, s.MemoryRestarts = told.last.Restarts, told.last.MemoryRestarts
 	s.Reason, s.Exit, s.Err, s.GaveUp = Reason(told.started.Reason), told.lastExit(), told.err, told.gaveUp
 	if told.started.PID != 0 {
-		s.StartedAt = told.started.At
+		s.StartedAt, s.StartedBoot = told.started.At, told.started.Boot
+	}
+	if s.Reason == Memory {
+		s.LastMemoryRestartAt = told.started.At
 	}
 	if l != nil {
 		l.history, l.up = told.last.History, false
@@ -137,21 +140,21 @@ func (t *task) goOn(told past) {
 	l := newLife()
 	t.recall(l, told)
 	l.attempt.finish(told.err)
+	waits := told.last.Kind == gate.Waiting
+	if waits {
+		t.status.RetryBoot = told.last.Boot + told.last.Until.Sub(told.last.At)
+		t.status.RetryAt = time.Now().Add(t.status.RetryBoot - t.clock())
+	}
+	due := t.status.RetryAt
 	go func() {
-		if told.last.Kind != gate.Waiting {
+		if !waits {
 			t.keepOn(l, outcome{spec: t.spec, ran: told.ran(), next: Crash})
 			return
 		}
-		if !t.pause(l, t.uptimeToTime(told.last)) {
+		if !t.pause(l, due) {
 			t.finish(l)
 			return
 		}
 		t.keepOn(l, t.runOnce(l, cmp.Or(Reason(told.last.Then), Crash)))
 	}()
-}
-
-// uptimeToTime is when the wait of a record is over, on today's clock.
-func (t *task) uptimeToTime(r gate.Record) time.Time {
-	due := r.Boot + r.Until.Sub(r.At)
-	return time.Now().Add(due - t.clock())
 }

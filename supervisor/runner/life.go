@@ -203,7 +203,8 @@ func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *ru
 		if !l.asked {
 			s.State = Running
 		}
-		s.PID, s.StartedAt, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), t.startedAtLocked(r), reason, nil, nil, time.Time{}
+		s.PID, s.Reason, s.Exit, s.Err, s.RetryAt = r.PID(), reason, nil, nil, time.Time{}
+		s.StartedAt, s.StartedBoot = t.startedAtLocked(r)
 	})
 	t.mu.Unlock()
 	t.tell(spec, "process started", map[string]any{"pid": r.PID(), "reason": string(reason)})
@@ -213,11 +214,11 @@ func (t *task) started(l *life, spec config.Spec, reason Reason, i instance) *ru
 
 // startedAtLocked is when a run was started: its identity, so it is the time in
 // the record, if there is one.
-func (t *task) startedAtLocked(r *run) time.Time {
+func (t *task) startedAtLocked(r *run) (at time.Time, boot time.Duration) {
 	if t.newest.Kind == gate.Started && t.newest.PID == r.PID() {
-		return t.newest.At.Round(0)
+		return t.newest.At.Round(0), t.newest.Boot
 	}
-	return time.Now()
+	return time.Now(), gate.Boottime()
 }
 
 func (t *task) startFailed(l *life, spec config.Spec, reason Reason, err error) {
@@ -295,12 +296,12 @@ func (t *task) decide(l *life, o outcome) (due time.Time, again bool) {
 		t.tell(o.spec, "restart limit reached", limitData(policy))
 		return time.Time{}, false
 	}
-	due = time.Now().Add(decision.Delay)
+	due, dueBoot := time.Now().Add(decision.Delay), gate.Boottime()+decision.Delay
 	_ = t.note(l, o.spec, gate.Waiting, func(r *gate.Record) { r.Until, r.Then = due, string(o.next) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !l.asked {
-		t.publishLocked(func(s *Status) { s.RetryAt = due })
+		t.publishLocked(func(s *Status) { s.RetryAt, s.RetryBoot = due, dueBoot })
 	}
 	return due, true
 }

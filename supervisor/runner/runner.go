@@ -158,6 +158,9 @@ type Status struct {
 	RetryAt  time.Time // when the next automatic restart is or was due, until it runs or fails; zero when none will come
 	GaveUp   bool      // the restart budget is used up
 
+	// StartedAt and RetryAt on CLOCK_BOOTTIME, which nobody sets; 0 when not known.
+	StartedBoot, RetryBoot time.Duration
+
 	MemoryRestarts      int // restarts for memory, tried or done, over the process's life
 	LastMemoryRestartAt time.Time
 	RSSBytes            int64   // as measured last; 0 without memory supervision

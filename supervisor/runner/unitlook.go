@@ -220,10 +220,11 @@ func mainExit(state systemd.UnitState) Exit {
 
 // phase is what a unit and its records say about the process now.
 type phase struct {
-	state   State
-	pid     int
-	retryAt time.Time
-	gaveUp  bool
+	state     State
+	pid       int
+	retryAt   time.Time
+	retryBoot time.Duration // retryAt on CLOCK_BOOTTIME
+	gaveUp    bool
 }
 
 func (u *unit) phase(state systemd.UnitState) phase {
@@ -246,11 +247,16 @@ func (u *unit) phase(state systemd.UnitState) phase {
 	case ended.IsZero():
 		return phase{state: Failed}
 	case p.last.Kind == gate.Waiting:
-		return phase{state: Failed, retryAt: p.last.Until}
+		return due(p.last, p.last.Until.Sub(p.last.At))
 	case strings.HasPrefix(state.SubState, "auto-restart"):
-		return phase{state: Failed, retryAt: ended.Add(unitgen.RestartDelay(u.Spec().Restart))}
+		return due(p.ended, unitgen.RestartDelay(u.Spec().Restart))
 	}
-	return phase{state: Failed, retryAt: ended}
+	return due(p.ended, 0)
+}
+
+// due is that of a process whose restart comes some time after a record.
+func due(r gate.Record, later time.Duration) phase {
+	return phase{state: Failed, retryAt: r.At.Add(later), retryBoot: r.Boot + later}
 }
 
 // deadPhase tells apart why nothing runs and nothing is due.
@@ -273,7 +279,7 @@ func (u *unit) statusLocked(now phase) Status {
 	s, p := u.status, &u.past
 	starting := u.cancel != nil && now.state == Stopped // there is no unit yet
 	if u.hurry == nil && !starting {
-		s.State, s.RetryAt, s.GaveUp = now.state, now.retryAt, now.gaveUp
+		s.State, s.RetryAt, s.RetryBoot, s.GaveUp = now.state, now.retryAt, now.retryBoot, now.gaveUp
 	}
 	s.PID = now.pid
 	if s.PID == 0 {
@@ -285,7 +291,7 @@ func (u *unit) statusLocked(now phase) Status {
 	s.Restarts, s.MemoryRestarts = u.base.Restarts+p.last.Restarts, u.base.MemoryRestarts+p.last.MemoryRestarts
 	s.Exit, s.Err = p.lastExit(), p.err
 	if p.started.PID != 0 {
-		s.StartedAt, s.Reason = p.started.At, Reason(p.started.Reason)
+		s.StartedAt, s.StartedBoot, s.Reason = p.started.At, p.started.Boot, Reason(p.started.Reason)
 		if s.Reason == Memory {
 			s.LastMemoryRestartAt = p.started.At
 		}

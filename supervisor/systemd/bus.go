@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Patience is how long a call waits for the connection to come back, and how
+// patience is how long a call waits for the connection to come back, and how
 // long the manager may take for an answer; a context may end it earlier. It is
 // long, since a manager that reloads answers nobody, for seconds when it has
 // many units.
-const Patience = time.Minute
+const patience = time.Minute
 
 // Options say which manager is meant, and who is told about the connection.
 type Options struct {
@@ -63,7 +63,8 @@ type Bus struct {
 
 var errClosed = errors.New("the connection to systemd is closed")
 
-// Dial connects, in one attempt.
+// Dial connects, in one attempt, except that a manager may take a moment to join
+// a bus that has just begun.
 func Dial(ctx context.Context, opt Options) (*Bus, error) {
 	return dial(ctx, opt, false)
 }
@@ -79,19 +80,19 @@ func ReadUnit(ctx context.Context, opt Options, name string) (UnitState, error) 
 	return b.Unit(ctx, name)
 }
 
-func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
-	b := &Bus{
-		options: opt,
-		deaf:    deaf,
-		changed: make(chan struct{}),
-		gap:     make(chan struct{}),
-		refs:    map[string]bool{},
-	}
+func newBus(opt Options) *Bus {
+	b := &Bus{options: opt, changed: make(chan struct{}), gap: make(chan struct{}), refs: map[string]bool{}}
 	b.ctx, b.end = context.WithCancel(context.Background())
+	return b
+}
+
+func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
+	b := newBus(opt)
+	b.deaf = deaf
 	var failed []error
 	for _, where := range addresses(opt.User) {
 		b.address = where
-		c, err := b.connect(ctx)
+		c, err := b.join(ctx)
 		if err == nil {
 			b.become(c, nil)
 			b.keeping.Go(func() { b.keep(c) })

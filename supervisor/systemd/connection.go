@@ -29,13 +29,12 @@ type connection struct {
 	version int                    // major version of systemd
 	owner   atomic.Pointer[string] // unique name of the manager on the bus
 	signals receiver
-	calls   chan struct{} // a token for each call under way
+	turns   chan struct{} // one for each call under way
 }
 
-// maxCalls bounds the calls under way: dbus-daemon answers no more than 128 at a
-// time, and refuses what is asked besides (max_replies_per_connection in
-// dbus-daemon(1)). Those that nobody waits for any more count too.
-const maxCalls = 64
+// concurrent is how many calls may wait for their answers at once on one
+// connection: a bus refuses more than 128 (max_replies_per_connection).
+const concurrent = 32
 
 // receiver is who a connection's signals are for. Its methods are called by the
 // goroutine that reads the connection, so in order with the answers to calls,
@@ -47,7 +46,7 @@ type receiver interface {
 
 // connect makes a connection. With no receiver it gets no signals.
 func connect(ctx context.Context, where address, signals receiver) (*connection, error) {
-	c := &connection{direct: where.direct, signals: signals, calls: make(chan struct{}, maxCalls)}
+	c := &connection{direct: where.direct, signals: signals, turns: make(chan struct{}, concurrent)}
 	conn, err := dbus.Dial(where.bus, dbus.WithSignalHandler(c))
 	if err != nil {
 		return nil, err
@@ -147,13 +146,16 @@ func majorVersion(text string) int {
 // DeliverSignal takes a signal from the goroutine that reads the connection, so
 // in order with the answers. On a bus anyone may send us one.
 func (c *connection) DeliverSignal(iface, member string, s *dbus.Signal) {
+	if c.signals == nil {
+		return
+	}
 	if s.Sender == busName && iface == busName {
 		if member == "NameOwnerChanged" {
 			c.rename(s.Body)
 		}
 		return
 	}
-	if owner := c.owner.Load(); c.signals != nil && (c.direct || owner != nil && s.Sender == *owner) {
+	if owner := c.owner.Load(); c.direct || owner != nil && s.Sender == *owner {
 		c.signals.receive(s)
 	}
 }
@@ -176,15 +178,15 @@ func (c *connection) manager() dbus.BusObject { return c.Object(managerName, man
 // not known. Another connection, or the same one a little later, may answer.
 var errLost = errors.New("the connection to systemd broke")
 
-// call calls a method of the manager's object at path, in its turn.
+// call calls a method of the manager's object at path.
 func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) (*dbus.Call, error) {
 	select {
-	case c.calls <- struct{}{}:
-		defer func() { <-c.calls }()
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	limited, cancel := context.WithTimeout(ctx, Patience)
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	call := c.Object(managerName, path).CallWithContext(limited, method, dbus.FlagNoAutoStart, args...)
 	if call.Err == nil {
@@ -194,7 +196,7 @@ func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method stri
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("systemd has not answered for %v", Patience)
+		return nil, fmt.Errorf("systemd has not answered for %v", patience)
 	}
 	return nil, c.failure(call.Err)
 }
@@ -202,13 +204,10 @@ func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method stri
 // failure sorts an error of a call. A broken connection is closed, so that it is
 // known to be.
 func (c *connection) failure(err error) error {
-	if answer, ok := errors.AsType[dbus.Error](err); ok {
-		if away[answer.Name] {
-			return fmt.Errorf("%w: %s", errLost, sentence(answer))
-		}
-		return answer
+	if isAway(err) {
+		return fmt.Errorf("%w: %w", errLost, err)
 	}
-	if isOurFault(err) {
+	if isAnyAnswer(err) || isOurFault(err) {
 		return err
 	}
 	c.Close()
@@ -222,6 +221,11 @@ var away = map[string]bool{
 	busName + ".Error.Disconnected":   true,
 	busName + ".Error.ServiceUnknown": true,
 	busName + ".Error.NameHasNoOwner": true,
+}
+
+func isAway(err error) bool {
+	answer, ok := errors.AsType[dbus.Error](err)
+	return ok && away[answer.Name]
 }
 
 // isOurFault reports whether a message could not even be written down.

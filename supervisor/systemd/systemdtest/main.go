@@ -49,7 +49,7 @@ func Run(binary string, env ...string) int {
 	}
 	binds := []string{filepath.Dir(binary) + ":/tests", module + ":/src"}
 	argv := testCommand(filepath.Join("/src", dir), binary, env)
-	return runEach(func(version string, out io.Writer) error {
+	return runEach(Versions, func(version string, out io.Writer) error {
 		return runInHost(version, binds, argv, out)
 	})
 }
@@ -62,10 +62,10 @@ func testCommand(dir, binary string, env []string) []string {
 }
 
 // runEach runs tests on each version at once and sums up as a test binary.
-func runEach(run func(version string, out io.Writer) error) int {
+func runEach(versions []string, run func(version string, out io.Writer) error) int {
 	var running sync.WaitGroup
-	outs, errs := make([]bytes.Buffer, len(Versions)), make([]error, len(Versions))
-	for i, version := range Versions {
+	outs, errs := make([]bytes.Buffer, len(versions)), make([]error, len(versions))
+	for i, version := range versions {
 		var out io.Writer = &outs[i]
 		if i == 0 {
 			out = os.Stdout // the others' output follows, so that none is torn

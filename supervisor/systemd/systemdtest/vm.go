@@ -3,7 +3,6 @@ package systemdtest
 import (
 	"archive/tar"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +16,7 @@ import (
 
 // vmTimeout is how long an emulated machine may run. To boot takes 15 to 40
 // seconds without hardware support.
-const vmTimeout = 10 * time.Minute
+const vmTimeout = 20 * time.Minute
 
 // jobUnit runs the job of an emulated machine: an archive on the second disk with
 // the script run.sh. What it says goes to the second serial line, its exit code
@@ -33,19 +32,19 @@ ExecStopPost=/bin/systemctl --no-block poweroff
 `
 
 // RunVM boots an emulated machine with the distribution's own kernel, which has
-// all controllers of cgroups, and runs the script run.sh of a directory in it,
-// whose files are in /tests. What it says goes to out. The result is its exit
-// code.
-func RunVM(ctx context.Context, version, dir string, out io.Writer) (code int, err error) {
+// all controllers of cgroups, and runs a script of the shell in it; the files of
+// a directory are in /tests, where it starts. What it says goes to out. The
+// result is its exit code.
+func RunVM(ctx context.Context, version, dir, script string, out io.Writer) (code int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, vmTimeout, fmt.Errorf("not done after %v", vmTimeout))
 	defer cancel()
-	if code, err = runVM(ctx, version, dir, out); err != nil {
+	if code, err = runVM(ctx, version, dir, script, out); err != nil {
 		return 0, fmt.Errorf("emulate a machine with systemd %s: %w", version, err)
 	}
 	return code, nil
 }
 
-func runVM(ctx context.Context, version, dir string, out io.Writer) (int, error) {
+func runVM(ctx context.Context, version, dir, script string, out io.Writer) (int, error) {
 	if err := need("qemu-system-x86_64", mke2fs); err != nil {
 		return 0, err
 	}
@@ -63,7 +62,7 @@ func runVM(ctx context.Context, version, dir string, out io.Writer) (int, error)
 	}
 	defer os.RemoveAll(work)
 	job, console, code := filepath.Join(work, "job.tar"), filepath.Join(work, "console"), filepath.Join(work, "code")
-	if err := pack(dir, job); err != nil {
+	if err := pack(dir, script, job); err != nil {
 		return 0, err
 	}
 	kernel, err := oneOf(root, "boot/vmlinuz-*")
@@ -106,15 +105,24 @@ func buildImage(root, image string) error {
 	return nil
 }
 
-// pack makes an archive of a directory.
-func pack(dir, path string) error {
+// pack makes an archive of a directory and the script run.sh.
+func pack(dir, script, path string) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	archive := tar.NewWriter(f)
-	return errors.Join(archive.AddFS(os.DirFS(dir)), archive.Close())
+	if err := archive.AddFS(os.DirFS(dir)); err != nil {
+		return err
+	}
+	if err := archive.WriteHeader(&tar.Header{Name: "run.sh", Mode: 0o644, Size: int64(len(script))}); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(archive, script); err != nil {
+		return err
+	}
+	return archive.Close()
 }
 
 // oneOf is the one file of a root that has that pattern.

@@ -4,11 +4,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-
-	"rollbridge/supervisor/systemd/systemdtest"
 )
-
-func TestMain(m *testing.M) { systemdtest.MainVM(m) }
 
 func TestAProcessOverTheHardLimitIsKilledAndCounted(t *testing.T) {
 	out, err := exec.Command("systemd-run", "--wait", "--pipe", "--quiet", "--property=MemoryMax=30M", "--property=MemorySwapMax=0",
