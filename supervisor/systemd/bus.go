@@ -63,7 +63,8 @@ type Bus struct {
 
 var errClosed = errors.New("the connection to systemd is closed")
 
-// Dial connects, in one attempt.
+// Dial connects, in one attempt, but with some patience for a manager that is
+// not on its bus yet.
 func Dial(ctx context.Context, opt Options) (*Bus, error) {
 	return dial(ctx, opt, false)
 }
@@ -91,7 +92,7 @@ func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
 	var failed []error
 	for _, where := range addresses(opt.User) {
 		b.address = where
-		c, err := b.connect(ctx)
+		c, err := b.connectSoon(ctx)
 		if err == nil {
 			b.become(c, nil)
 			b.keeping.Go(func() { b.keep(c) })
@@ -101,6 +102,23 @@ func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
 	}
 	b.end()
 	return nil, errors.Join(failed...)
+}
+
+// arrival is how long a manager may take to come to its bus: when that was
+// started with it, or anew, it is there first.
+const arrival = 3 * time.Second
+
+// connectSoon is connect, again while only the manager is missing.
+func (b *Bus) connectSoon(ctx context.Context) (*connection, error) {
+	for late := time.Now().Add(arrival); ; {
+		c, err := b.connect(ctx)
+		if err == nil || !isAway(err) || time.Now().After(late) {
+			return c, err
+		}
+		if !rest(ctx, firstDelay) {
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // Close ends the connection, and with it every reference held on units. Calls

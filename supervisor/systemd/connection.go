@@ -212,6 +212,13 @@ var away = map[string]bool{
 	busName + ".Error.NameHasNoOwner": true,
 }
 
+// isAway reports whether a bus has answered that there is no manager, or was
+// being ended itself.
+func isAway(err error) bool {
+	answer, ok := errors.AsType[dbus.Error](err)
+	return ok && away[answer.Name] || errors.Is(err, errLost)
+}
+
 // isOurFault reports whether a message could not even be written down.
 func isOurFault(err error) bool {
 	_, format := errors.AsType[dbus.FormatError](err)
