@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -89,6 +90,12 @@ func TestAutoFallsBackAndSaysWhy(t *testing.T) {
 		cmd    func(config string) *exec.Cmd
 		reason string
 	}{
+		"not root": {func(string) *exec.Cmd {
+			file := home + "/fallback/rollbridge.yaml"
+			user(t, "mkdir", "-p", filepath.Dir(file))
+			minimal(t, filepath.Dir(file), "app")
+			return asUser(exec.Command(program, "daemon", "--config", file))
+		}, "only root can have the system's systemd run processes"},
 		"no systemd": {func(config string) *exec.Cmd { return withoutSystemd(program, "daemon", "--config", config) },
 			"systemd does not run this machine: there is no /run/systemd/system"},
 		"bus gone": {func(config string) *exec.Cmd {
@@ -96,8 +103,8 @@ func TestAutoFallsBackAndSaysWhy(t *testing.T) {
 		}, "systemd cannot be reached: connect to systemd at unix:path=/run/gone: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := minimal(t, t.TempDir(), "app")
-			cmd := tt.cmd(config)
+			cmd := tt.cmd(minimal(t, t.TempDir(), "app"))
+			config := cmd.Args[slices.Index(cmd.Args, "--config")+1]
 			var says strings.Builder
 			cmd.Stdout, cmd.Stderr = &says, &says
 			if err := cmd.Start(); err != nil {

@@ -81,11 +81,11 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// units is the names of the user's loaded units that match a pattern.
+// units is the names of the user's loaded services and scopes that match a pattern.
 func units(t *testing.T, pattern string) []string {
 	t.Helper()
 	var names []string
-	for line := range strings.Lines(user(t, "systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", pattern)) {
+	for line := range strings.Lines(user(t, "systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "--type=service,scope", pattern)) {
 		names = append(names, strings.Fields(line)[0])
 	}
 	return names
