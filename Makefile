@@ -73,7 +73,7 @@ vet:
 
 # Packages whose tests run inside test hosts, one after the other: a host on each
 # version of systemd is enough for two cores.
-HOSTED = $(patsubst %/,%,$(sort $(dir $(shell git grep -l 'systemdtest\.\(Main\|Run\)\b' -- '*_test.go'))))
+HOSTED = $(patsubst %/,%,$(sort $(dir $(shell git grep -l 'systemdtest\.\(Main\|Run\)\b' -- '*_test.go' ':!*testdata*'))))
 
 unit: testroots
 	go test -race -count=1 $(filter-out $(HOSTED:%=rollbridge/%),$(shell go list ./...))
