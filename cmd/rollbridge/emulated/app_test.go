@@ -66,13 +66,13 @@ func touched(size int) []byte {
 	return b
 }
 
-// held is what a hog has, out of reach of the garbage collector.
-var held []byte
+// hogged is what a hog has, out of reach of the garbage collector.
+var hogged [][]byte
 
 // hog takes more and more memory until it is killed.
 func hog() {
-	for size := 2 * mebibyte; ; size += 2 * mebibyte {
-		held = touched(size)
+	for {
+		hogged = append(hogged, touched(2*mebibyte))
 	}
 }
 
