@@ -48,6 +48,7 @@ var kinds = []Kind{
 	{"configuration in force not usable", "3284b2b0abc44663ae51844f9922dccb", warning},
 	{"state file broken", "8611aa717e6d4ea58dd32f306692aa70", warning},
 	{"state file moved", "00c13f4dd8324900a7a59ecce94a4d5f", notice},
+	{"state of an instance that is gone set aside", "9a52f87ef8fd4a0c990f5055c0227f55", warning},
 	{"state guessed from what runs", "cafc0f9e62b846debf3a92ebd4f9d589", warning},
 	{"state persist failed", "8904e4cabe7e46fe9e638de6f9a47a8e", failure},
 	{"state persisted again", "b3e6f756f51b4590b3d651e8a365e2fb", notice},

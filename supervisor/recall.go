@@ -32,7 +32,7 @@ func (s *Supervisor) recall() memory {
 	if m.problem == nil {
 		return m
 	}
-	kept, err := keepAside(m.path, time.Now())
+	kept, err := keepAside(m.path, "broken", time.Now())
 	data := map[string]any{"error": m.problem.Error(), "kept": kept, "path": m.path}
 	if err != nil {
 		data["keptError"] = err.Error()
@@ -199,10 +199,10 @@ func torn(err error) error {
 	return err
 }
 
-// keepAside keeps a broken file under another name, before the next write
-// replaces it.
-func keepAside(path string, now time.Time) (string, error) {
-	aside := path + ".broken-" + now.UTC().Format("20060102T150405.000Z")
+// keepAside keeps a file under another name, which says why, before the next
+// write replaces it.
+func keepAside(path, why string, now time.Time) (string, error) {
+	aside := path + "." + why + "-" + now.UTC().Format("20060102T150405.000Z")
 	if err := os.Link(path, aside); err == nil || errors.Is(err, fs.ErrExist) {
 		return aside, nil
 	}

@@ -2,7 +2,10 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +55,7 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find what earlier daemons left: %w", err)
 	}
+	m = s.withoutOutlived(m, left)
 	op, err := s.begin(ctx, resumeCommand, "", false, func(any) {})
 	close(s.resumeBegun)
 	if err != nil { // it is to end already; the next daemon takes it up
@@ -60,6 +64,30 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 	}
 	s.takeUp(ctx, op, m, left)
 	return nil
+}
+
+// withoutOutlived forgets a state whose instance is gone: the configuration that
+// it was kept for and the active release do not exist any more, and nothing of
+// it runs, so that there is nothing to bring back. An application that is set up
+// anew elsewhere begins anew.
+func (s *Supervisor) withoutOutlived(m memory, left []runner.Left) memory {
+	rec := m.active()
+	if rec == nil || m.Config == "" || m.Config == s.opt.Config.File || exists(m.Config) || exists(rec.ReleasePath) ||
+		slices.ContainsFunc(left, func(l runner.Left) bool { return !l.Stranger }) {
+		return m
+	}
+	kept, err := keepAside(m.path, "gone", time.Now())
+	data := map[string]any{"config": m.Config, "kept": kept, "path": m.path, "releaseId": rec.ReleaseID}
+	if err != nil {
+		data["keptError"] = err.Error()
+	}
+	s.Note("state of an instance that is gone set aside", data)
+	return memory{missing: true, path: m.path}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Resumed is closed when the release that came back answers, when nothing had to

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -515,4 +516,43 @@ func (w *world) stateObject() map[string]any {
 		w.t.Fatal(err)
 	}
 	return state
+}
+
+func TestStateOfAnInstanceThatIsGoneIsSetAside(t *testing.T) {
+	for gone, states := range map[string][]string{
+		"configuration and release":           {},
+		"configuration":                       {"v1 active"},
+		"release":                             {"v1 active"},
+		"configuration and release, it is up": {"v1 active"},
+	} {
+		survivors(t, shop, func(t *testing.T, w *world) {
+			w.mustDeploy("v1")
+			w.crash()
+			state := w.stateObject()
+			state["config"] = w.dir // another one, which exists
+			if strings.Contains(gone, "configuration") {
+				state["config"] = filepath.Join(w.dir, "gone.yaml")
+			}
+			if strings.Contains(gone, "release") {
+				state["releases"].([]any)[0].(map[string]any)["releasePath"] = filepath.Join(w.dir, "gone")
+			}
+			text, err := json.Marshal(state)
+			if err == nil {
+				err = os.WriteFile(w.places().File, text, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(gone, "it is up") {
+				w.host.reboot()
+				w.boot += " and another"
+			}
+			w.resume()
+			equal(t, gone+" gone: states", w.states(), states)
+			kept, _ := filepath.Glob(w.places().File + ".gone-*")
+			if len(kept) != 0 != (len(states) == 0) {
+				t.Errorf("%s gone: kept %v", gone, kept)
+			}
+		})
+	}
 }

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 			s.Setenv("GORACE", os.Getenv("GORACE"))
 			s.Setenv("NO_COLOR", "")
 			s.Setenv("USER_LINE", userLine())
-			s.Setenv("ROLLBRIDGE_RUNNER", "")
+			s.Setenv("ROLLBRIDGE_RUNNER", "direct")
 			s.Setenv("XDG_RUNTIME_DIR", s.WorkDir)
 			return errors.Join(
 				writeConfig(s.WorkDir, "rollbridge", "shop"),

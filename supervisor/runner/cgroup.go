@@ -64,15 +64,5 @@ func (c cgroup) signal(sig syscall.Signal) {
 	}
 }
 
-// has reports whether a process is in the cgroup, by the kernel's word.
-func (c cgroup) has(pid int) bool {
-	for _, m := range c.members() {
-		if m.pid == pid {
-			return true
-		}
-	}
-	return false
-}
-
 // cgroupOf is the cgroup of a process.
 func cgroupOf(pid int) cgroup { return cgroup{systemd.CgroupOf(pid)} }

@@ -103,7 +103,7 @@ func (p *scoped) place(spec config.Spec, s *shim) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("write the definition: %w", err)
 		}
-		err = p.r.opt.Bus.StartTransient(ctx, def.Unit, properties(unitgen.Scope(spec, def.Instances, s.pid, p.r.opt.Host)))
+		err = p.r.start(ctx, unitgen.Scope(spec, def.Instances, s.pid, p.r.opt.Host))
 		if errors.Is(err, systemd.ErrExists) {
 			continue
 		}

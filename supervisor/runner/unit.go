@@ -188,7 +188,7 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 	u.looking.Unlock()
 	u.follow()
 	bus := u.r.opt.Bus
-	err = bus.StartTransient(ctx, u.name, properties(unitgen.Service(spec, def.ID, u.r.opt.Host)))
+	err = u.r.start(ctx, unitgen.Service(spec, def.ID, u.r.opt.Host))
 	if !errors.Is(err, systemd.ErrExists) {
 		return err
 	}
@@ -204,7 +204,7 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 			return err
 		}
 	}
-	return bus.StartTransient(ctx, u.name, properties(unitgen.Service(spec, def.ID, u.r.opt.Host)))
+	return u.r.start(ctx, unitgen.Service(spec, def.ID, u.r.opt.Host))
 }
 
 // startFailed says why there is no command. When there is a unit, it goes on

@@ -30,10 +30,15 @@ func isAnswer(err error, name string) bool {
 	return ok && answer.Name == name
 }
 
+func isAnyAnswer(err error) bool {
+	_, ok := errors.AsType[dbus.Error](err)
+	return ok
+}
+
 // inWords makes an error of the manager one for people, and for errors.Is.
 func inWords(err error) error {
 	answer, ok := errors.AsType[dbus.Error](err)
-	if !ok {
+	if !ok || errors.Is(err, errLost) {
 		return err
 	}
 	switch answer.Name {

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Patience is how long a call waits for the connection to come back, and how
+// patience is how long a call waits for the connection to come back, and how
 // long the manager may take for an answer; a context may end it earlier. It is
 // long, since a manager that reloads answers nobody, for seconds when it has
 // many units.
-const Patience = time.Minute
+const patience = time.Minute
 
 // Options say which manager is meant, and who is told about the connection.
 type Options struct {
@@ -63,8 +63,8 @@ type Bus struct {
 
 var errClosed = errors.New("the connection to systemd is closed")
 
-// Dial connects, in one attempt, but with some patience for a manager that is
-// not on its bus yet.
+// Dial connects, in one attempt, except that a manager may take a moment to join
+// a bus that has just begun.
 func Dial(ctx context.Context, opt Options) (*Bus, error) {
 	return dial(ctx, opt, false)
 }
@@ -80,19 +80,29 @@ func ReadUnit(ctx context.Context, opt Options, name string) (UnitState, error) 
 	return b.Unit(ctx, name)
 }
 
-func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
-	b := &Bus{
-		options: opt,
-		deaf:    deaf,
-		changed: make(chan struct{}),
-		gap:     make(chan struct{}),
-		refs:    map[string]bool{},
+// ResetUnit is Bus.ResetFailed for programs with nothing else to ask.
+func ResetUnit(ctx context.Context, opt Options, name string) error {
+	b, err := dial(ctx, opt, true)
+	if err != nil {
+		return err
 	}
+	defer b.Close()
+	return b.ResetFailed(ctx, name)
+}
+
+func newBus(opt Options) *Bus {
+	b := &Bus{options: opt, changed: make(chan struct{}), gap: make(chan struct{}), refs: map[string]bool{}}
 	b.ctx, b.end = context.WithCancel(context.Background())
+	return b
+}
+
+func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
+	b := newBus(opt)
+	b.deaf = deaf
 	var failed []error
 	for _, where := range addresses(opt.User) {
 		b.address = where
-		c, err := b.connectSoon(ctx)
+		c, err := b.join(ctx)
 		if err == nil {
 			b.become(c, nil)
 			b.keeping.Go(func() { b.keep(c) })
@@ -102,23 +112,6 @@ func dial(ctx context.Context, opt Options, deaf bool) (*Bus, error) {
 	}
 	b.end()
 	return nil, errors.Join(failed...)
-}
-
-// arrival is how long a manager may take to come to its bus: when that was
-// started with it, or anew, it is there first.
-const arrival = 3 * time.Second
-
-// connectSoon is connect, again while only the manager is missing.
-func (b *Bus) connectSoon(ctx context.Context) (*connection, error) {
-	for late := time.Now().Add(arrival); ; {
-		c, err := b.connect(ctx)
-		if err == nil || !isAway(err) || time.Now().After(late) {
-			return c, err
-		}
-		if !rest(ctx, firstDelay) {
-			return nil, context.Cause(ctx)
-		}
-	}
 }
 
 // Close ends the connection, and with it every reference held on units. Calls

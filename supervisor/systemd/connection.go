@@ -29,7 +29,12 @@ type connection struct {
 	version int                    // major version of systemd
 	owner   atomic.Pointer[string] // unique name of the manager on the bus
 	signals receiver
+	turns   chan struct{} // one for each call under way
 }
+
+// concurrent is how many calls may wait for their answers at once on one
+// connection: a bus refuses more than 128 (max_replies_per_connection).
+const concurrent = 32
 
 // receiver is who a connection's signals are for. Its methods are called by the
 // goroutine that reads the connection, so in order with the answers to calls,
@@ -41,7 +46,7 @@ type receiver interface {
 
 // connect makes a connection. With no receiver it gets no signals.
 func connect(ctx context.Context, where address, signals receiver) (*connection, error) {
-	c := &connection{direct: where.direct, signals: signals}
+	c := &connection{direct: where.direct, signals: signals, turns: make(chan struct{}, concurrent)}
 	conn, err := dbus.Dial(where.bus, dbus.WithSignalHandler(c))
 	if err != nil {
 		return nil, err
@@ -141,13 +146,16 @@ func majorVersion(text string) int {
 // DeliverSignal takes a signal from the goroutine that reads the connection, so
 // in order with the answers. On a bus anyone may send us one.
 func (c *connection) DeliverSignal(iface, member string, s *dbus.Signal) {
+	if c.signals == nil {
+		return
+	}
 	if s.Sender == busName && iface == busName {
 		if member == "NameOwnerChanged" {
 			c.rename(s.Body)
 		}
 		return
 	}
-	if owner := c.owner.Load(); c.signals != nil && (c.direct || owner != nil && s.Sender == *owner) {
+	if owner := c.owner.Load(); c.direct || owner != nil && s.Sender == *owner {
 		c.signals.receive(s)
 	}
 }
@@ -172,7 +180,13 @@ var errLost = errors.New("the connection to systemd broke")
 
 // call calls a method of the manager's object at path.
 func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method string, args ...any) (*dbus.Call, error) {
-	limited, cancel := context.WithTimeout(ctx, Patience)
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	call := c.Object(managerName, path).CallWithContext(limited, method, dbus.FlagNoAutoStart, args...)
 	if call.Err == nil {
@@ -182,7 +196,7 @@ func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method stri
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("systemd has not answered for %v", Patience)
+		return nil, fmt.Errorf("systemd has not answered for %v", patience)
 	}
 	return nil, c.failure(call.Err)
 }
@@ -190,13 +204,10 @@ func (c *connection) call(ctx context.Context, path dbus.ObjectPath, method stri
 // failure sorts an error of a call. A broken connection is closed, so that it is
 // known to be.
 func (c *connection) failure(err error) error {
-	if answer, ok := errors.AsType[dbus.Error](err); ok {
-		if away[answer.Name] {
-			return fmt.Errorf("%w: %s", errLost, sentence(answer))
-		}
-		return answer
+	if isAway(err) {
+		return fmt.Errorf("%w: %w", errLost, err)
 	}
-	if isOurFault(err) {
+	if isAnyAnswer(err) || isOurFault(err) {
 		return err
 	}
 	c.Close()
@@ -212,11 +223,9 @@ var away = map[string]bool{
 	busName + ".Error.NameHasNoOwner": true,
 }
 
-// isAway reports whether a bus has answered that there is no manager, or was
-// being ended itself.
 func isAway(err error) bool {
 	answer, ok := errors.AsType[dbus.Error](err)
-	return ok && away[answer.Name] || errors.Is(err, errLost)
+	return ok && away[answer.Name]
 }
 
 // isOurFault reports whether a message could not even be written down.

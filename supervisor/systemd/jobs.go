@@ -115,29 +115,37 @@ func (b *Bus) run(ctx context.Context, p purpose, unit string, ask func(*connect
 }
 
 func (b *Bus) result(ctx context.Context, p purpose, unit string, ask func(*connection) (dbus.ObjectPath, error)) (string, error) {
+	gap := b.nextGap() // one that comes while the job is asked for counts
+	job, result, leave, err := b.queue(ctx, ask)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	if job == "" {
+		return b.outcome(ctx, p, unit)
+	}
+	return b.await(ctx, p, unit, job, result, gap)
+}
+
+// queue has a job queued; leave ends the wait for its result.
+func (b *Bus) queue(ctx context.Context, ask func(*connection) (dbus.ObjectPath, error)) (job dbus.ObjectPath, result <-chan string, leave func(), err error) {
 	forget := b.jobs.expect()
 	defer forget()
-	var job dbus.ObjectPath
-	err := b.do(ctx, func(c *connection) (err error) {
+	err = b.do(ctx, func(c *connection) (err error) {
 		job, err = ask(c)
 		return err
 	})
 	if err != nil {
-		return "", err
+		return "", nil, nil, err
 	}
-	if job == "" {
-		return b.outcome(ctx, p, unit)
-	}
-	return b.await(ctx, p, unit, job)
+	result, leave = b.jobs.wait(job)
+	return job, result, leave, nil
 }
 
-// await waits for the end of a job. Where the word about it may have been lost
-// it looks whether there still is such a job.
-func (b *Bus) await(ctx context.Context, p purpose, unit string, job dbus.ObjectPath) (string, error) {
-	result, leave := b.jobs.wait(job)
-	defer leave()
+// await waits for the end of a job. After a gap in the signals it looks whether
+// there still is such a job.
+func (b *Bus) await(ctx context.Context, p purpose, unit string, job dbus.ObjectPath, result <-chan string, gap <-chan struct{}) (string, error) {
 	for {
-		gap := b.nextGap()
 		select {
 		case word := <-result:
 			return word, nil
@@ -147,6 +155,7 @@ func (b *Bus) await(ctx context.Context, p purpose, unit string, job dbus.Object
 			return "", errClosed
 		case <-gap:
 		}
+		gap = b.nextGap()
 		queued, err := b.queued(ctx, job)
 		if err != nil {
 			return "", err

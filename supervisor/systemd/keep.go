@@ -81,12 +81,32 @@ func (b *Bus) again() (*connection, []string, error) {
 }
 
 func (b *Bus) connect(ctx context.Context) (*connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if b.deaf {
 		return connect(ctx, b.address, nil)
 	}
 	return connect(ctx, b.address, b)
+}
+
+// joining is how long a manager may take to join its bus. A user's bus begins
+// with its first client, and the user's manager joins it after that.
+const joining = 3 * time.Second
+
+// join is the first connect.
+func (b *Bus) join(ctx context.Context) (*connection, error) {
+	deadline := time.Now().Add(joining)
+	for {
+		c, err := b.connect(ctx)
+		if err == nil || !isAway(err) && !errors.Is(err, errLost) || time.Now().After(deadline) {
+			return c, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // held are the units that references are held on.
@@ -97,19 +117,21 @@ func (b *Bus) held() []string {
 }
 
 // refer takes references on units and answers which of them it got: those that
-// are still loaded. All are asked at once, there may be hundreds.
+// are still loaded. It asks about many at once, there may be hundreds.
 func (c *connection) refer(ctx context.Context, names []string) (held []string, err error) {
-	var asked []*dbus.Call
-	for _, name := range names {
-		asked = append(asked, c.manager().GoWithContext(ctx, managerInterface+".RefUnit", dbus.FlagNoAutoStart, make(chan *dbus.Call, 1), name))
-	}
-	for i, call := range asked {
-		err := (<-call.Done).Err
-		if _, answered := errors.AsType[dbus.Error](err); err != nil && !answered {
-			return nil, err
+	for some := range slices.Chunk(names, concurrent) {
+		var asked []*dbus.Call
+		for _, name := range some {
+			asked = append(asked, c.manager().GoWithContext(ctx, managerInterface+".RefUnit", dbus.FlagNoAutoStart, make(chan *dbus.Call, 1), name))
 		}
-		if err == nil {
-			held = append(held, names[i])
+		for i, call := range asked {
+			err := (<-call.Done).Err
+			switch {
+			case err == nil:
+				held = append(held, some[i])
+			case isAway(err) || !isAnyAnswer(err):
+				return nil, err
+			}
 		}
 	}
 	return held, nil
@@ -152,7 +174,7 @@ func (b *Bus) lookAgain() {
 
 // connected is the connection, waited for if need be.
 func (b *Bus) connected(ctx context.Context) (*connection, error) {
-	timeout := time.NewTimer(Patience)
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for {
 		b.mu.Lock()
@@ -169,7 +191,7 @@ func (b *Bus) connected(ctx context.Context) (*connection, error) {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("no connection to systemd: %w", context.Cause(ctx))
 		case <-timeout.C:
-			return nil, fmt.Errorf("no connection to systemd at %s for %v: %w", b.address, Patience, lost)
+			return nil, fmt.Errorf("no connection to systemd at %s for %v: %w", b.address, patience, lost)
 		}
 	}
 }
@@ -181,7 +203,7 @@ const pause = 20 * time.Millisecond
 // do runs f with the connection, and again with the next one while f fails
 // because of it.
 func (b *Bus) do(ctx context.Context, f func(*connection) error) error {
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(patience)
 	for {
 		c, err := b.connected(ctx)
 		if err != nil {

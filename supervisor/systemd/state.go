@@ -133,8 +133,11 @@ func (c *connection) find(ctx context.Context, name string) (path dbus.ObjectPat
 // unit reads all properties of a unit.
 func (c *connection) unit(ctx context.Context, name string) (unitProperties, error) {
 	path, err := c.find(ctx, name)
+	if isAnswer(err, noUnit) {
+		return nil, ErrNoUnit
+	}
 	if err != nil {
-		return nil, inWords(err)
+		return nil, err
 	}
 	return c.read(ctx, path)
 }

@@ -106,7 +106,8 @@ func (b *Bus) ResetFailed(ctx context.Context, name string) error {
 	return unlessGone(b.tellUnit(ctx, "reset", name, "ResetFailedUnit", name))
 }
 
-// Kill sends a signal to all processes of a unit; one without any is no error.
+// Kill sends a signal to all processes of a unit; one without any is no error,
+// one that is not loaded is ErrNoUnit.
 // When the connection breaks before the manager has answered, it is sent again:
 // rather twice than never.
 func (b *Bus) Kill(ctx context.Context, name string, sig syscall.Signal) error {
@@ -162,13 +163,18 @@ func (b *Bus) Unref(ctx context.Context, name string) error {
 }
 
 // unref lets go of a unit for good: the manager counts, and a reference whose
-// answer was lost counts too.
+// answer was lost counts too. One that is gone already went with a connection,
+// and a manager whose bus broke forgets references without unloading what they
+// held: so it is taken once more, and let go.
 func (c *connection) unref(ctx context.Context, name string) error {
 	if c.direct {
 		return nil
 	}
-	for {
+	for first := true; ; first = false {
 		_, err := c.on(ctx, "UnrefUnit", name)
+		if first && isAnswer(err, notReferenced) {
+			_, err = c.on(ctx, "RefUnit", name)
+		}
 		if isAnswer(err, notReferenced) || isAnswer(err, noUnit) {
 			return nil
 		}

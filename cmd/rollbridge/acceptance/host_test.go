@@ -3,6 +3,7 @@ package acceptance
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,7 +110,7 @@ func newHost(t *testing.T, config string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.env = append(os.Environ(), "APP="+self+" app", "DIARY="+h.path("diary"), "MARK="+dir)
+	h.env = append(os.Environ(), "ROLLBRIDGE_RUNNER="+cmp.Or(os.Getenv("ROLLBRIDGE_RUNNER"), "direct"), "APP="+self+" app", "DIARY="+h.path("diary"), "MARK="+dir)
 	if os.Geteuid() == 0 {
 		config = "user: root\n" + config
 	}

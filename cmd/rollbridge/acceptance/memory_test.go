@@ -7,7 +7,9 @@ import (
 )
 
 func Test172to175_MemorySupervision(t *testing.T) {
+	// A companion that gives up in time would make the deploy fail.
 	h := start(t, basicConfig+`  - id: hog
+    policy: singleton
     command: exec $APP worker hold=200
     restartDelayMs: 50
     restart: {maxRestarts: 2}

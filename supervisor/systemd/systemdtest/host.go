@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// bootTimeout is how long a host may take to be up; half a second is usual.
-const bootTimeout = time.Minute
+// bootTimeout is how long a host may take to be up, or down. Half a second is
+// usual, but an emulated machine may be the outer one.
+const bootTimeout = 3 * time.Minute
 
 // A Host is a running container with systemd as PID 1. Commands may run
 // concurrently; Reboot and Stop may not run beside anything else.

@@ -75,7 +75,12 @@ func exitOf(t *testing.T, pid int) (wait func()) {
 	return func() {
 		t.Helper()
 		defer unix.Close(fd)
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(bootTimeout.Milliseconds())); n != 1 {
+		ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(ended, int(bootTimeout.Milliseconds()))
+		for err == unix.EINTR {
+			n, err = unix.Poll(ended, int(bootTimeout.Milliseconds()))
+		}
+		if n != 1 {
 			t.Fatalf("PID %d does not end: %v", pid, err)
 		}
 	}
