@@ -108,7 +108,7 @@ func (v *visit) run(ctx context.Context) error {
 // unit can have ended that too.
 func (v *visit) noteUnseen() {
 	if last := v.log.last; last.Kind == Started {
-		v.record(last.ended(exit{unseen: true}))
+		v.record(last.ended(last.OOMKills.unseen(v.def, killsSoFar())))
 	}
 }
 
@@ -211,7 +211,7 @@ func (v *visit) start(p plan) error {
 func (v *visit) started(before Record) Record {
 	r := before.Next(Started).of(v.def.Spec)
 	r.PID, r.StartTime = os.Getpid(), startTime()
-	r.Unit, r.Invocation = v.def.Unit, v.Invocation
+	r.Unit, r.Invocation, r.OOMKills = v.def.Unit, v.Invocation, killsSoFar()
 	r.Code, r.Signal, r.Result, r.Unseen, r.Ran, r.Error = 0, 0, "", false, 0, ""
 	return r
 }
