@@ -31,7 +31,7 @@ func (p *Properties) placement(spec config.Spec, h Host) {
 	p.add("Description", description(spec))
 	p.add("Slice", SliceName(spec.Application))
 	if h.DaemonUnit != "" {
-		p.add("Before", []string{h.DaemonUnit}) // stopped after it; After would deadlock
+		p.add("Before", []string{OrderName(spec.Application)}) // stopped after the daemon
 	}
 }
 

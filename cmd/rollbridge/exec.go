@@ -62,6 +62,13 @@ type manager struct{}
 
 // NRestarts asks one question; most gates have none.
 func (manager) NRestarts(ctx context.Context, unit string) (uint32, error) {
-	state, err := systemd.ReadUnit(ctx, systemd.Options{User: os.Geteuid() != 0}, unit)
+	state, err := systemd.ReadUnit(ctx, ownManager(), unit)
 	return state.NRestarts, err
 }
+
+// ForgetStarts is needed after a start by hand only.
+func (manager) ForgetStarts(ctx context.Context, unit string) error {
+	return systemd.ResetUnit(ctx, ownManager(), unit)
+}
+
+func ownManager() systemd.Options { return systemd.Options{User: os.Geteuid() != 0} }

@@ -340,6 +340,9 @@ func TestAStartByHandHasAFreshBudget(t *testing.T) {
 	if r := h.last(); r.Kind != Started || r.Reason != "manual" || len(r.History.Restarts) != 0 || r.Restarts != 2 {
 		t.Errorf("%+v", r)
 	}
+	if unit, _ := os.ReadFile(filepath.Join(h.dir, "forgotten")); string(unit) != shell("").Unit {
+		t.Errorf("the manager was to forget the starts of %q", unit)
+	}
 	if got := h.happened(); got != "started, exited, started, exited, started, exited, gave up, started" {
 		t.Error(got)
 	}

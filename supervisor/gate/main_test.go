@@ -69,6 +69,10 @@ func (fakeManager) NRestarts(ctx context.Context, unit string) (uint32, error) {
 	return uint32(n), nil
 }
 
+func (fakeManager) ForgetStarts(_ context.Context, unit string) error {
+	return os.WriteFile(filepath.Join(os.Getenv(dirVariable), "forgotten"), []byte(unit), 0o644)
+}
+
 // host is a manager and a journal for gates, without systemd.
 type host struct {
 	*testing.T

@@ -25,6 +25,8 @@ type Gate struct {
 type Manager interface {
 	// NRestarts is how many automatic restarts of a unit it has counted.
 	NRestarts(ctx context.Context, unit string) (uint32, error)
+	// ForgetStarts has it forget all starts of a unit it has counted.
+	ForgetStarts(ctx context.Context, unit string) error
 }
 
 // managerTimeout is how long the manager may take to answer.
@@ -106,7 +108,7 @@ func (v *visit) run(ctx context.Context) error {
 // unit can have ended that too.
 func (v *visit) noteUnseen() {
 	if last := v.log.last; last.Kind == Started {
-		v.record(last.ended(exit{unseen: true}))
+		v.record(last.ended(last.OOMKills.unseen(v.def, killsSoFar())))
 	}
 }
 
@@ -133,9 +135,24 @@ func (v *visit) ask(ctx context.Context) cause {
 	n, err := v.Manager.NRestarts(ctx, v.def.Unit)
 	if err != nil {
 		v.say("ask systemd why %s is started: %v; taken for an automatic restart", v.def.Unit, err)
-		return unknown(v.def, v.log.last)
+		return unknown(v.log.last)
 	}
-	return unasked(v.def, v.log.last, n)
+	c := unasked(v.log.last, n)
+	if c.reason == manual {
+		v.forgetStarts(ctx, &c)
+	}
+	return c
+}
+
+// forgetStarts sees to it that starts by hand count in no limit: systemd ends a
+// healthy process with the one that is too many, and the next may come before
+// any daemon has seen this one.
+func (v *visit) forgetStarts(ctx context.Context, c *cause) {
+	if err := v.Manager.ForgetStarts(ctx, v.def.Unit); err != nil {
+		v.say("have systemd forget the starts of %s: %v", v.def.Unit, err)
+		return
+	}
+	c.nRestarts = 0
 }
 
 // end is the end of a process that is not wanted any more.
@@ -194,7 +211,7 @@ func (v *visit) start(p plan) error {
 func (v *visit) started(before Record) Record {
 	r := before.Next(Started).of(v.def.Spec)
 	r.PID, r.StartTime = os.Getpid(), startTime()
-	r.Unit, r.Invocation = v.def.Unit, v.Invocation
+	r.Unit, r.Invocation, r.OOMKills = v.def.Unit, v.Invocation, killsSoFar()
 	r.Code, r.Signal, r.Result, r.Unseen, r.Ran, r.Error = 0, 0, "", false, 0, ""
 	return r
 }

@@ -103,7 +103,7 @@ func (p *scoped) place(spec config.Spec, s *shim) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("write the definition: %w", err)
 		}
-		err = p.r.opt.Bus.StartTransient(ctx, def.Unit, properties(unitgen.Scope(spec, def.Instances, s.pid, p.r.opt.Host)))
+		err = p.r.start(ctx, unitgen.Scope(spec, def.Instances, s.pid, p.r.opt.Host))
 		if errors.Is(err, systemd.ErrExists) {
 			continue
 		}
@@ -147,7 +147,7 @@ func (e *execution) wait() {
 // before it kills. Where the cgroup is gone already, or has no memory
 // controller, systemd knows: it looks before it removes one.
 func (e *execution) oomKilled() bool {
-	if kills, err := e.oomKills(); err == nil {
+	if kills, err := systemd.OOMKills(e.dir); err == nil {
 		return kills > 0
 	}
 	if e.exit.Signal == 0 && !e.exit.Unknown {

@@ -87,6 +87,18 @@ func mergedSpec(kept, wanted config.Spec) config.Spec {
 	return wanted
 }
 
+// start makes and starts a unit. What makes it stop in order goes first: it is
+// made again if somebody has stopped it.
+func (s *Systemd) start(ctx context.Context, u unitgen.Unit) error {
+	if s.opt.Host.DaemonUnit != "" {
+		order := unitgen.Order(s.opt.Application, s.opt.Host)
+		if err := s.opt.Bus.StartTransient(ctx, order.Name, properties(order)); err != nil && !errors.Is(err, systemd.ErrExists) {
+			return err
+		}
+	}
+	return s.opt.Bus.StartTransient(ctx, u.Name, properties(u))
+}
+
 // properties are a unit's, as the bus takes them.
 func properties(u unitgen.Unit) []systemd.Property {
 	list := make([]systemd.Property, len(u.Properties))

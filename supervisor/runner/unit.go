@@ -27,13 +27,12 @@ type unit struct {
 
 	changing chan struct{} // a token: held by the one start or stop under way
 
-	looking   sync.Mutex // held while it is looked and told; guards what follows
-	past      past
-	news      []Event // to be told when the status is published
-	told      uint64  // number of the newest record told
-	begun     uint64  // number of the newest record before this daemon's last start
-	uncounted uint64  // number of the newest record for which systemd's counter was reset
-	watch     func()  // ends the watching, nil while nothing is watched
+	looking sync.Mutex // held while it is looked and told; guards what follows
+	past    past
+	news    []Event // to be told when the status is published
+	told    uint64  // number of the newest record told
+	begun   uint64  // number of the newest record before this daemon's last start
+	watch   func()  // ends the watching, nil while nothing is watched
 
 	measured  int    // the pid whose memory is measured, 0 for none
 	unmeasure func() // ends that
@@ -188,7 +187,7 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 	u.looking.Unlock()
 	u.follow()
 	bus := u.r.opt.Bus
-	err = bus.StartTransient(ctx, u.name, properties(unitgen.Service(spec, def.ID, u.r.opt.Host)))
+	err = u.r.start(ctx, unitgen.Service(spec, def.ID, u.r.opt.Host))
 	if !errors.Is(err, systemd.ErrExists) {
 		return err
 	}
@@ -204,7 +203,7 @@ func (u *unit) make(ctx context.Context, spec config.Spec, token gate.Token) err
 			return err
 		}
 	}
-	return bus.StartTransient(ctx, u.name, properties(unitgen.Service(spec, def.ID, u.r.opt.Host)))
+	return u.r.start(ctx, unitgen.Service(spec, def.ID, u.r.opt.Host))
 }
 
 // startFailed says why there is no command. When there is a unit, it goes on

@@ -80,6 +80,16 @@ func ReadUnit(ctx context.Context, opt Options, name string) (UnitState, error) 
 	return b.Unit(ctx, name)
 }
 
+// ResetUnit is Bus.ResetFailed for programs with nothing else to ask.
+func ResetUnit(ctx context.Context, opt Options, name string) error {
+	b, err := dial(ctx, opt, true)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return b.ResetFailed(ctx, name)
+}
+
 func newBus(opt Options) *Bus {
 	b := &Bus{options: opt, changed: make(chan struct{}), gap: make(chan struct{}), refs: map[string]bool{}}
 	b.ctx, b.end = context.WithCancel(context.Background())

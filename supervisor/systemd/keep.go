@@ -98,7 +98,7 @@ func (b *Bus) join(ctx context.Context) (*connection, error) {
 	deadline := time.Now().Add(joining)
 	for {
 		c, err := b.connect(ctx)
-		if err == nil || !isAway(err) || time.Now().After(deadline) {
+		if err == nil || !isAway(err) && !errors.Is(err, errLost) || time.Now().After(deadline) {
 			return c, err
 		}
 		select {

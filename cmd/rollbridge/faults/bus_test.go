@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -62,6 +63,9 @@ func (in *instance) stillInCharge(release string) {
 	}
 	in.deploy(release)
 	in.serves(release)
+	in.eventually("nothing drains", func() bool {
+		return !slices.ContainsFunc(in.status().Releases, func(r releaseStatus) bool { return r.State == "draining" })
+	})
 	in.noOverlap()
 }
 

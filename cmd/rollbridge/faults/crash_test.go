@@ -144,7 +144,11 @@ func TestEveryExitStatusIsRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.deploy("v1")
-	in.awaitProcess("worker", "has exited with each status", func(p process) bool { return p.Restarts == 256 && p.State == "running" })
+	in.within(5*patience, "it has exited with each status", func() bool {
+		s, ok := in.look()
+		p := s.find("worker")
+		return ok && p.Restarts == 256 && p.State == "running"
+	})
 	exits := in.awaitEvents(256, "process exited", "worker")
 	for code, e := range exits {
 		if e.Data["code"] != float64(code) || e.Data["signal"] != nil {

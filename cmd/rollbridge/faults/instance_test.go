@@ -31,7 +31,6 @@ type instance struct {
 	name string // of the instance, its application and its configuration
 	dir  string // what belongs to the application
 	port int    // of the proxy; the next ones are the application's
-	hold *os.File
 }
 
 // portsEach is how many ports an instance has.
@@ -119,7 +118,7 @@ func (in *instance) startDaemon() {
 	in.eventually("the daemon takes commands", func() bool { _, ok := in.look(); return ok })
 }
 
-// killDaemon kills the daemon and returns when another one takes commands.
+// killDaemon kills the daemon and returns when another one has taken its place.
 func (in *instance) killDaemon() {
 	in.t.Helper()
 	old := in.status().PID
@@ -127,10 +126,10 @@ func (in *instance) killDaemon() {
 	in.awaitDaemon(old)
 }
 
-// awaitDaemon waits until a daemon other than the old one takes commands.
+// awaitDaemon waits until a daemon other than the old one has taken its place.
 func (in *instance) awaitDaemon(old int) {
 	in.t.Helper()
-	in.eventually("the next daemon takes commands", func() bool { s, ok := in.look(); return ok && s.PID != old })
+	in.eventually("the next daemon has settled", func() bool { s, ok := in.look(); return ok && s.PID != old && s.settled() })
 }
 
 // absentDaemon kills the daemon and keeps the next one from starting until back
@@ -165,6 +164,12 @@ func (in *instance) shoot(pid int) {
 // eventually waits until a condition holds.
 func (in *instance) eventually(what string, holds func() bool) {
 	in.t.Helper()
+	in.within(patience, what, holds)
+}
+
+// within is eventually with another patience.
+func (in *instance) within(patience time.Duration, what string, holds func() bool) {
+	in.t.Helper()
 	ticks := time.NewTicker(20 * time.Millisecond)
 	defer ticks.Stop()
 	timeout := time.After(patience)
@@ -172,7 +177,7 @@ func (in *instance) eventually(what string, holds func() bool) {
 		select {
 		case <-ticks.C:
 		case <-timeout:
-			in.t.Fatalf("not so: %s; status %s", what, in.statusText())
+			in.t.Fatalf("not so: %s", what)
 		}
 	}
 }
@@ -239,7 +244,13 @@ func (in *instance) deploy(id string, files ...string) {
 
 func (in *instance) tryDeploy(id string, files ...string) result {
 	in.t.Helper()
-	return in.cli("deploy", "--release-path", in.release(id, files...), "--release-id", id)
+	return in.cli(deploying(in.release(id, files...), id)...)
+}
+
+// deploying waits for an operation under way: a daemon that has just started may
+// be taking up its predecessor's.
+func deploying(dir, id string) []string {
+	return []string{"deploy", "--wait", "--release-path", dir, "--release-id", id}
 }
 
 // beginDeploy deploys in the background.
@@ -248,7 +259,7 @@ func (in *instance) beginDeploy(id string, files ...string) <-chan result {
 	dir := in.release(id, files...)
 	done := make(chan result, 1)
 	go func() {
-		r, err := in.run("deploy", "--release-path", dir, "--release-id", id)
+		r, err := in.run(deploying(dir, id)...)
 		if err != nil {
 			r = result{stderr: err.Error(), code: -1}
 		}
@@ -340,15 +351,20 @@ func (in *instance) awaitEvents(n int, message, process string) []event {
 func (in *instance) cleanup() {
 	if in.t.Failed() {
 		in.t.Logf("status: %s", in.statusText())
-		log, _ := exec.Command("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "60", "-u", in.daemon(), "-u", "rollbridge-"+in.name+".*").CombinedOutput()
-		in.t.Logf("the journal ends with\n%s", log)
+		for _, unit := range []string{in.daemon(), "rollbridge-" + in.name + ".*"} {
+			log, _ := exec.Command("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", unit).CombinedOutput()
+			in.t.Logf("the journal of %s ends with\n%s", unit, log)
+		}
 	}
 	if r, err := in.run("shutdown"); err != nil || r.code != 0 && r.code != 3 {
 		in.t.Errorf("shutdown: %v, %+v", err, r)
 	}
 	exec.Command("systemctl", "stop", in.daemon()).Run()
-	for _, unit := range units(in.t, "rollbridge-"+in.name+".*") {
-		in.t.Errorf("left behind: %s", unit)
+	left := units(in.t, "rollbridge-"+in.name+".*")
+	if len(left) > 0 {
+		in.t.Errorf("left behind: %v", left)
+	}
+	for _, unit := range left {
 		exec.Command("systemctl", "kill", "--signal=KILL", unit).Run()
 		exec.Command("systemctl", "stop", unit).Run()
 		exec.Command("systemctl", "reset-failed", unit).Run()

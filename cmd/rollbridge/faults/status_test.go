@@ -14,6 +14,7 @@ type status struct {
 	Runner               string
 	Releases             []releaseStatus
 	Services, Singletons []struct{ Process process }
+	Operation            *struct{ Command string }
 }
 
 type releaseStatus struct {
@@ -40,6 +41,9 @@ func (in *instance) look() (s status, ok bool) {
 	answer, err := in.call(`{"command":"status"}`)
 	return s, err == nil && json.Unmarshal(answer, &s) == nil && s.PID != 0
 }
+
+// settled reports whether the daemon has taken up what its predecessor left.
+func (s status) settled() bool { return s.Operation == nil || s.Operation.Command != "resume" }
 
 func (in *instance) status() status {
 	in.t.Helper()
@@ -103,14 +107,10 @@ func (s status) state(release string) string {
 	return state
 }
 
-// process finds a process that there has to be.
+// process finds a process; a daemon that has just started may still look for it.
 func (in *instance) process(id string) process {
 	in.t.Helper()
-	p := in.status().find(id)
-	if p.ID == "" {
-		in.t.Fatalf("no process %s; status %s", id, in.statusText())
-	}
-	return p
+	return in.awaitProcess(id, "is there", func(process) bool { return true })
 }
 
 // awaitProcess waits until a process is as it should be.
@@ -136,7 +136,7 @@ func (in *instance) awaitNew(id string, old int) process {
 // crash kills a running process and waits for its restart.
 func (in *instance) crash(id string) process {
 	in.t.Helper()
-	old := in.process(id).PID
+	old := in.awaitNew(id, 0).PID
 	in.shoot(old)
 	return in.awaitNew(id, old)
 }
@@ -147,7 +147,8 @@ func (in *instance) awaitReleaseState(release, state string) {
 	in.eventually("release "+release+" is "+state, func() bool { s, ok := in.look(); return ok && s.state(release) == state })
 }
 
-// lasting is what the status says and a change of daemons must not change.
+// lasting is what the status says and a change of daemons must not change: all
+// but the clock, and the processes of releases that are stopped.
 func (in *instance) lasting() map[string]any {
 	in.t.Helper()
 	answer, err := in.call(`{"command":"status"}`)
@@ -160,6 +161,11 @@ func (in *instance) lasting() map[string]any {
 	}
 	for _, volatile := range []string{"pid", "startedAt", "daemon"} {
 		delete(s, volatile)
+	}
+	for _, r := range s["releases"].([]any) {
+		if r := r.(map[string]any); r["state"] == "stopped" {
+			delete(r, "processes")
+		}
 	}
 	withoutClock(s)
 	return s
@@ -196,7 +202,7 @@ func (in *instance) awaitLasting(before map[string]any) {
 }
 
 // differences lists where two decoded JSON values differ.
-func differences(at string, a, b any) string {
+func differences(where string, a, b any) string {
 	switch a := a.(type) {
 	case map[string]any:
 		b, ok := b.(map[string]any)
@@ -205,27 +211,35 @@ func differences(at string, a, b any) string {
 		}
 		text := ""
 		for key := range a {
-			text += differences(at+"."+key, a[key], b[key])
+			text += differences(where+"."+key, a[key], b[key])
 		}
 		for key := range b {
 			if _, ok := a[key]; !ok {
-				text += differences(at+"."+key, nil, b[key])
+				text += differences(where+"."+key, nil, b[key])
 			}
 		}
 		return text
 	case []any:
 		b, ok := b.([]any)
-		if !ok || len(a) != len(b) {
+		if !ok {
 			break
 		}
 		text := ""
-		for i := range a {
-			text += differences(fmt.Sprintf("%s[%d]", at, i), a[i], b[i])
+		for i := range max(len(a), len(b)) {
+			text += differences(fmt.Sprintf("%s[%d]", where, i), at(a, i), at(b, i))
 		}
 		return text
 	}
 	if reflect.DeepEqual(a, b) {
 		return ""
 	}
-	return fmt.Sprintf("%s: %v, now %v\n", at, a, b)
+	return fmt.Sprintf("%s: %v, now %v\n", where, a, b)
+}
+
+// at is an element of a list, nil behind its end.
+func at(list []any, i int) any {
+	if i < len(list) {
+		return list[i]
+	}
+	return nil
 }
