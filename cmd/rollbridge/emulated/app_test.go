@@ -28,7 +28,8 @@ const heldBytes = 64 * mebibyte
 // have none.
 const askedStatus = 7
 
-var held []byte // keeps it from being collected
+// held is what a process holds, out of reach of the garbage collector.
+var held []byte
 
 func appMain(role string) {
 	signals := make(chan os.Signal, 8)
@@ -65,9 +66,6 @@ func touched(size int) []byte {
 	}
 	return b
 }
-
-// held is what a hog has, out of reach of the garbage collector.
-var held []byte
 
 // hog takes more and more memory until it is killed.
 func hog() {
