@@ -59,7 +59,6 @@ type Record struct {
 	History        restart.History `json:"history"` // in CLOCK_BOOTTIME
 	Serial         int             `json:"serial"`  // the newest Token seen
 	NRestarts      uint32          `json:"nRestarts"`
-	Resets         int             `json:"resets"`
 }
 
 // Next is a record of something that happens now, with the state that r left.

@@ -135,9 +135,9 @@ func (v *visit) ask(ctx context.Context) cause {
 	n, err := v.Manager.NRestarts(ctx, v.def.Unit)
 	if err != nil {
 		v.say("ask systemd why %s is started: %v; taken for an automatic restart", v.def.Unit, err)
-		return unknown(v.def, v.log.last)
+		return unknown(v.log.last)
 	}
-	c := unasked(v.def, v.log.last, n)
+	c := unasked(v.log.last, n)
 	if c.reason == manual {
 		v.forgetStarts(ctx, &c)
 	}

@@ -161,10 +161,6 @@ func (u *unit) settle(state systemd.UnitState) {
 		u.past.gaveUp = true // systemd's counter ended it, before the gate had to
 		u.tell(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
 	}
-	if last := u.past.last; last.Kind == gate.Started && last.Reason == string(Manual) && last.Seq > u.uncounted {
-		u.uncounted = last.Seq
-		u.forgetCount()
-	}
 	u.mu.Lock()
 	byHand := now.state == Stopped && u.status.State != Stopped && u.hurry == nil && u.cancel == nil
 	if after := u.statusLocked(now); !reflect.DeepEqual(after, u.status) {
@@ -307,17 +303,6 @@ func (u *unit) statusLocked(now phase) Status {
 		}
 	}
 	return s
-}
-
-// forgetCount has systemd forget its starts after one that was not automatic,
-// so that its counter never ends a process that the policy would start again.
-func (u *unit) forgetCount() {
-	ctx, cancel := context.WithTimeout(context.Background(), unitWait)
-	defer cancel()
-	err := u.file.change(func(d *gate.Definition) { d.Resets++ })
-	if err = errors.Join(err, u.r.opt.Bus.ResetFailed(ctx, u.name)); err != nil {
-		u.note(err, "start counter not reset")
-	}
 }
 
 // note adds trouble that the process itself does not have.

@@ -28,8 +28,7 @@ const heldBytes = 64 * mebibyte
 // have none.
 const askedStatus = 7
 
-// held is what a process holds, out of reach of the garbage collector.
-var held []byte
+var held []byte // keeps it from being collected
 
 func appMain(role string) {
 	signals := make(chan os.Signal, 8)
@@ -67,10 +66,13 @@ func touched(size int) []byte {
 	return b
 }
 
+// hogged is what a hog has, out of reach of the garbage collector.
+var hogged [][]byte
+
 // hog takes more and more memory until it is killed.
 func hog() {
-	for size := 2 * mebibyte; ; size += 2 * mebibyte {
-		held = touched(size)
+	for {
+		hogged = append(hogged, touched(2*mebibyte))
 	}
 }
 
