@@ -10,8 +10,11 @@ BUILD       := CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERS
 DEPLOYS ?= 100
 BROKEN  ?=
 
+# ROUNDS is how often `make bench-systemd` measures each thing.
+ROUNDS ?= 20
+
 .DEFAULT_GOAL := help
-.PHONY: prepare help build demo test check bench soak test-vm testroots lint fmt format vet unit vulnerabilities fuzz soak-short
+.PHONY: prepare help build demo test check bench bench-systemd soak test-vm testroots lint fmt format vet unit hosted vulnerabilities fuzz soak-short
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,12 +26,15 @@ build: ## build bin/rollbridge
 demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
 	@go run ./examples/demo -rollbridge bin/rollbridge
 
-test: prepare format vet lint fuzz demo soak-short unit test-vm ## everything that CI runs, in a few minutes
+test: prepare format vet lint fuzz demo soak-short unit hosted test-vm ## everything that CI runs, in a few minutes
 
 check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
 
 bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /benchsystemd$$)
+
+bench-systemd: testroots ## measure starts, stops, switches and adoptions on each systemd, as root, in some minutes: ROUNDS=20
+	@go test -count=1 -timeout 60m -run '^$$' -bench . -benchtime $(ROUNDS)x ./cmd/rollbridge/benchsystemd
 
 ifeq ($(BROKEN),)
 soak: build ## many deploys under load: DEPLOYS=100; BROKEN=1 proves that failures are found
@@ -65,8 +71,15 @@ format:
 vet:
 	go vet ./...
 
+# Packages whose tests run inside test hosts, one after the other: a host on each
+# version of systemd is enough for two cores.
+HOSTED = $(patsubst %/,%,$(sort $(dir $(shell git grep -l 'systemdtest\.\(Main\|Run\)\b' -- '*_test.go' ':!*testdata*'))))
+
 unit: testroots
-	go test -race -count=1 ./...
+	go test -race -count=1 $(filter-out $(HOSTED:%=rollbridge/%),$(shell go list ./...))
+
+hosted: testroots
+	go test -count=1 -p 1 $(HOSTED:%=./%)
 
 # The data comes from the network; that it cannot be had is no fault of the code.
 vulnerabilities:

@@ -76,7 +76,6 @@ var kinds = []Kind{
 	{"rollback starting", "beb7bac0b00648b4b69d238316c39ed7", notice},
 	{"service stop failed", "536a8d845dfe43549cde5d2588eac714", failure},
 	{"process definition not kept", "c8c9510ab5ff4a638633693eafd9d6d3", warning},
-	{"start counter not reset", "39c0df968e5c4bf28e4b02b7511e0674", warning},
 	{"process records not readable", "46ac10b4720b4a1092d1216fa0c479d5", failure},
 	{"process started", "9d1ef9d7f0234d18aa42f8aad581211d", info},
 	{"process exited", "fd4d0bce5a764ae486aa43df37858b19", notice},

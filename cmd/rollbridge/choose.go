@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,12 +39,23 @@ func (e *env) chooseRunner(ctx context.Context, o daemonOptions, cfg *config.Con
 		return directRunner("")
 	case "systemd":
 		if unusable := systemdUsable(ctx, o.user); unusable != nil {
-			return nil, failure(fmt.Errorf("the systemd runner cannot be used: %w", unusable),
-				"with --runner direct processes run as children of the daemon, and end with it")
+			return nil, failure(fmt.Errorf("the systemd runner cannot be used: %w", unusable), withoutSystemd(unusable, o.user))
 		}
 		return systemdRunner(ctx, o.user, cfg, note)
 	}
 	return nil, usageFault("ROLLBRIDGE_RUNNER must be one of: auto, systemd, direct.", "")
+}
+
+// withoutSystemd is what to do where systemd cannot be used.
+func withoutSystemd(unusable error, user bool) string {
+	var known *systemd.Unusable
+	switch {
+	case errors.As(unusable, &known) && known.Hint != "":
+		return known.Hint
+	case user:
+		return "without --user, and with --runner direct, processes run as children of the daemon, and end with it"
+	}
+	return "with --runner direct processes run as children of the daemon, and end with it"
 }
 
 type noter func(message string, data map[string]any)

@@ -225,6 +225,9 @@ func lockedFile(ctx context.Context, path string) (*os.File, error) {
 // kernel then ends with the program.
 func lock(ctx context.Context, f *os.File) error {
 	fd := int(f.Fd())
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+		return err
+	}
 	locked := make(chan error, 1)
 	go func() { locked <- unix.Flock(fd, unix.LOCK_EX) }()
 	select {

@@ -30,25 +30,17 @@ func asked(def Definition, last Record) (cause, bool) {
 
 // unasked is the cause when there is no token, but a count of the manager's:
 // it grows at automatic restarts only, and is thrown away at a start by hand.
-func unasked(def Definition, last Record, nRestarts uint32) cause {
+func unasked(last Record, nRestarts uint32) cause {
 	c := cause{reason: manual, serial: last.Serial, nRestarts: nRestarts}
-	if nRestarts > counted(def, last) {
+	if nRestarts > last.NRestarts {
 		c.reason = crash
 	}
 	return c
 }
 
 // unknown is the cause when there is no token, and the manager does not answer.
-func unknown(def Definition, last Record) cause {
-	return cause{reason: crash, serial: last.Serial, nRestarts: counted(def, last)}
-}
-
-// counted is what the manager had counted when last was written.
-func counted(def Definition, last Record) uint32 {
-	if def.Resets != last.Resets {
-		return 0
-	}
-	return last.NRestarts
+func unknown(last Record) cause {
+	return cause{reason: crash, serial: last.Serial, nRestarts: last.NRestarts}
 }
 
 // plan is what a gate does about a start: it gives up, or starts the command at
@@ -65,7 +57,7 @@ type plan struct {
 // to get here is part of it.
 func decide(def Definition, last Record, c cause, now time.Duration) plan {
 	p := plan{cause: c, due: now, state: last}
-	p.state.Serial, p.state.NRestarts, p.state.Resets = c.serial, c.nRestarts, def.Resets
+	p.state.Serial, p.state.NRestarts = c.serial, c.nRestarts
 	if c.reason != crash && c.reason != memory || last.Boot > now { // written before another boot
 		p.state.History = restart.History{}
 		return p

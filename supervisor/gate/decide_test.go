@@ -16,29 +16,25 @@ func TestWhyAGateRuns(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		token       Token
-		resets      int
 		last        Record
 		nRestarts   uint32
 		want        string
 		wantSerial  int
 		wantCounted uint32
 	}{
-		{"first start", deploy, 0, Record{}, 0, "deploy", 1, 0},
-		{"crash", deploy, 0, Record{Serial: 1}, 1, "crash", 1, 1},
-		{"third crash", deploy, 0, Record{Serial: 1, NRestarts: 2}, 3, "crash", 1, 3},
-		{"restarted by hand after crashes", deploy, 0, Record{Serial: 1, NRestarts: 2}, 0, "manual", 1, 0},
-		{"restarted by hand during systemd's wait, which 252 counts on", deploy, 0, Record{Serial: 1, NRestarts: 2}, 2, "manual", 1, 2},
-		{"crash after the daemon reset the count", deploy, 1, Record{Serial: 1, NRestarts: 5}, 1, "crash", 1, 1},
-		{"crash before the reset that is announced", deploy, 1, Record{Serial: 1, NRestarts: 5}, 6, "crash", 1, 6},
-		{"by hand after a reset", deploy, 1, Record{Serial: 1, NRestarts: 5}, 0, "manual", 1, 0},
-		{"token", Token{2, "memory"}, 0, Record{Serial: 1, NRestarts: 1}, 1, "memory", 2, 0},
-		{"token of before the log", Token{1, "manual"}, 0, Record{Serial: 4}, 1, "crash", 4, 1},
-		{"no token ever", Token{}, 0, Record{}, 0, "manual", 0, 0},
+		{"first start", deploy, Record{}, 0, "deploy", 1, 0},
+		{"crash", deploy, Record{Serial: 1}, 1, "crash", 1, 1},
+		{"third crash", deploy, Record{Serial: 1, NRestarts: 2}, 3, "crash", 1, 3},
+		{"restarted by hand after crashes", deploy, Record{Serial: 1, NRestarts: 2}, 0, "manual", 1, 0},
+		{"restarted by hand during systemd's wait, which 252 counts on", deploy, Record{Serial: 1, NRestarts: 2}, 2, "manual", 1, 2},
+		{"token", Token{2, "memory"}, Record{Serial: 1, NRestarts: 1}, 1, "memory", 2, 0},
+		{"token of before the log", Token{1, "manual"}, Record{Serial: 4}, 1, "crash", 4, 1},
+		{"no token ever", Token{}, Record{}, 0, "manual", 0, 0},
 	} {
-		def := Definition{Start: test.token, Resets: test.resets}
+		def := Definition{Start: test.token}
 		c, ok := asked(def, test.last)
 		if !ok {
-			c = unasked(def, test.last, test.nRestarts)
+			c = unasked(test.last, test.nRestarts)
 		}
 		if c.reason != test.want || c.serial != test.wantSerial || c.nRestarts != test.wantCounted {
 			t.Errorf("%s: %+v", test.name, c)
@@ -47,12 +43,12 @@ func TestWhyAGateRuns(t *testing.T) {
 }
 
 func TestASilentManagerMeansAnAutomaticRestart(t *testing.T) {
-	c := unknown(Definition{}, Record{Serial: 3, NRestarts: 2})
+	c := unknown(Record{Serial: 3, NRestarts: 2})
 	if c != (cause{crash, 3, 2}) {
 		t.Errorf("%+v", c)
 	}
 	// Whatever it had counted meanwhile, the next crash is seen.
-	if c := unasked(Definition{}, Record{NRestarts: c.nRestarts}, 4); c.reason != crash {
+	if c := unasked(Record{NRestarts: c.nRestarts}, 4); c.reason != crash {
 		t.Errorf("%+v", c)
 	}
 }

@@ -51,8 +51,6 @@ type Definition struct {
 	// for one start: the gate records Serial, and takes a serial it has seen for
 	// none.
 	Start Token `json:"start"`
-	// Resets counts how often the daemon had systemd forget NRestarts.
-	Resets int `json:"resets"`
 	// Instances counts the scopes that the process has had.
 	Instances int `json:"instances,omitempty"`
 	// Told is the number of the newest record that a daemon has told of.

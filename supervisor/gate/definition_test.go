@@ -56,7 +56,7 @@ func TestADefinitionIsReadAsItWasWritten(t *testing.T) {
 	want.Spec.Restart = config.Restart{Delay: time.Second, Max: 3, Factor: 1.5}
 	want.Spec.Memory = &config.Memory{Limit: 5}
 	want.Born = time.Now().UTC().Round(0)
-	want.Start, want.Resets = Token{3, "memory"}, 4
+	want.Start = Token{3, "memory"}
 	mustWrite(t, d, want)
 	got := mustRead(t, d, "a1")
 	got.specText = nil

@@ -26,7 +26,7 @@ func (g Gate) Ended(id string, o Outcome) error {
 	if l.last.Kind != Started {
 		return nil
 	}
-	return l.append(l.last.ended(o.exit()).backdated(startedBefore()))
+	return l.append(l.last.ended(l.last.OOMKills.seen(o.exit(), killsSoFar())).backdated(startedBefore()))
 }
 
 // startedBefore is a moment of CLOCK_BOOTTIME that this process was started

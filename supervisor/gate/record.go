@@ -46,6 +46,10 @@ type Record struct {
 	Unseen     bool          `json:"unseen,omitempty"` // ended while no one saw how
 	Ran        time.Duration `json:"ran,omitempty"`    // how long, once it has ended
 
+	// OOMKills is how many processes the kernel had killed for their memory before
+	// the newest start.
+	OOMKills kills `json:"oomKills,omitzero"`
+
 	Error string    `json:"error,omitempty"` // of the newest start, when it failed
 	Until time.Time `json:"until,omitzero"`
 	Then  string    `json:"then,omitempty"` // reason of the start that is waited for
@@ -55,7 +59,6 @@ type Record struct {
 	History        restart.History `json:"history"` // in CLOCK_BOOTTIME
 	Serial         int             `json:"serial"`  // the newest Token seen
 	NRestarts      uint32          `json:"nRestarts"`
-	Resets         int             `json:"resets"`
 }
 
 // Next is a record of something that happens now, with the state that r left.

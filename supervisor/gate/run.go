@@ -108,7 +108,7 @@ func (v *visit) run(ctx context.Context) error {
 // unit can have ended that too.
 func (v *visit) noteUnseen() {
 	if last := v.log.last; last.Kind == Started {
-		v.record(last.ended(exit{unseen: true}))
+		v.record(last.ended(last.OOMKills.unseen(v.def, killsSoFar())))
 	}
 }
 
@@ -135,9 +135,9 @@ func (v *visit) ask(ctx context.Context) cause {
 	n, err := v.Manager.NRestarts(ctx, v.def.Unit)
 	if err != nil {
 		v.say("ask systemd why %s is started: %v; taken for an automatic restart", v.def.Unit, err)
-		return unknown(v.def, v.log.last)
+		return unknown(v.log.last)
 	}
-	c := unasked(v.def, v.log.last, n)
+	c := unasked(v.log.last, n)
 	if c.reason == manual {
 		v.forgetStarts(ctx, &c)
 	}
@@ -211,7 +211,7 @@ func (v *visit) start(p plan) error {
 func (v *visit) started(before Record) Record {
 	r := before.Next(Started).of(v.def.Spec)
 	r.PID, r.StartTime = os.Getpid(), startTime()
-	r.Unit, r.Invocation = v.def.Unit, v.Invocation
+	r.Unit, r.Invocation, r.OOMKills = v.def.Unit, v.Invocation, killsSoFar()
 	r.Code, r.Signal, r.Result, r.Unseen, r.Ran, r.Error = 0, 0, "", false, 0, ""
 	return r
 }

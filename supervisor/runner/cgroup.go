@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -66,15 +65,4 @@ func (c cgroup) signal(sig syscall.Signal) {
 }
 
 // cgroupOf is the cgroup of a process.
-func cgroupOf(pid int) cgroup {
-	lines, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return cgroup{}
-	}
-	for line := range strings.Lines(string(lines)) {
-		if path, unified := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); unified {
-			return cgroup{systemd.CgroupPath(path)}
-		}
-	}
-	return cgroup{}
-}
+func cgroupOf(pid int) cgroup { return cgroup{systemd.CgroupOf(pid)} }

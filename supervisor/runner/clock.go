@@ -25,7 +25,7 @@ func (s Status) NextTry() time.Time {
 		return s.RetryAt
 	}
 	at := time.Now().Add(s.RetryBoot - gate.Boottime())
-	if at.Sub(s.RetryAt).Abs() < tick {
+	if at.Round(0).Sub(s.RetryAt.Round(0)).Abs() < tick { // by the clock that can be set
 		return s.RetryAt // the same at every look
 	}
 	return at

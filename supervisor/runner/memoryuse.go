@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"rollbridge/supervisor/systemd"
 )
 
 // rssOf is the resident memory of the members of a pack, in bytes: each and all
@@ -62,36 +64,10 @@ func (c cgroup) held() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	stat, err := readCounters(filepath.Join(c.dir, "memory.stat"))
+	stat, err := systemd.CgroupCounters(c.dir, "memory.stat")
 	if err != nil {
 		return 0, err
 	}
 	cache := stat["file"] - stat["shmem"] // "file" has shared memory in it, which nothing backs
 	return max(0, current-cache-stat["slab_reclaimable"]), nil
-}
-
-// oomKills is how many processes of the cgroup, or below it, the kernel has
-// killed for want of memory. The error is fs.ErrNotExist where the memory
-// controller is not enabled, and after the end of the cgroup.
-func (c cgroup) oomKills() (int, error) {
-	events, err := readCounters(filepath.Join(c.dir, "memory.events"))
-	return int(events["oom_kill"]), err
-}
-
-// readCounters reads a file of lines "name number".
-func readCounters(path string) (map[string]int64, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	counters := map[string]int64{}
-	for line := range strings.Lines(string(text)) {
-		name, number, _ := strings.Cut(strings.TrimSpace(line), " ")
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %q is not a name and a number", path, line)
-		}
-		counters[name] = n
-	}
-	return counters, nil
 }

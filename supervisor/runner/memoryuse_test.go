@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollbridge/supervisor/config"
+	"rollbridge/supervisor/systemd"
 )
 
 // fakeCgroup is a directory with the files of a cgroup.
@@ -73,10 +74,10 @@ func TestWithoutControllerTheProcessesOfACgroupAreSummedUp(t *testing.T) {
 
 func TestOutOfMemoryKillsAreCounted(t *testing.T) {
 	g := fakeCgroup(t, map[string]string{"memory.events": "low 0\nhigh 7\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"})
-	if n, err := g.oomKills(); n != 2 || err != nil {
+	if n, err := systemd.OOMKills(g.dir); n != 2 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, err := (cgroup{t.TempDir()}).oomKills(); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := systemd.OOMKills(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }

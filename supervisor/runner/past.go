@@ -29,7 +29,10 @@ func (p *past) add(r gate.Record) {
 	case gate.Failed:
 		p.err, p.ended, p.gaveUp = errors.New(r.Error), r, false
 	case gate.Exited:
-		p.exited, p.exit, p.ended = true, exitOf(r), r
+		if !p.exited { // else the properties have told more than the record
+			p.exited, p.exit = true, exitOf(r)
+		}
+		p.ended = r
 	case gate.GaveUp:
 		p.gaveUp = true
 	}

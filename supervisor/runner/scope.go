@@ -147,7 +147,7 @@ func (e *execution) wait() {
 // before it kills. Where the cgroup is gone already, or has no memory
 // controller, systemd knows: it looks before it removes one.
 func (e *execution) oomKilled() bool {
-	if kills, err := e.oomKills(); err == nil {
+	if kills, err := systemd.OOMKills(e.dir); err == nil {
 		return kills > 0
 	}
 	if e.exit.Signal == 0 && !e.exit.Unknown {

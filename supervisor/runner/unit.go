@@ -27,13 +27,12 @@ type unit struct {
 
 	changing chan struct{} // a token: held by the one start or stop under way
 
-	looking   sync.Mutex // held while it is looked and told; guards what follows
-	past      past
-	news      []Event // to be told when the status is published
-	told      uint64  // number of the newest record told
-	begun     uint64  // number of the newest record before this daemon's last start
-	uncounted uint64  // number of the newest record for which systemd's counter was reset
-	watch     func()  // ends the watching, nil while nothing is watched
+	looking sync.Mutex // held while it is looked and told; guards what follows
+	past    past
+	news    []Event // to be told when the status is published
+	told    uint64  // number of the newest record told
+	begun   uint64  // number of the newest record before this daemon's last start
+	watch   func()  // ends the watching, nil while nothing is watched
 
 	measured  int    // the pid whose memory is measured, 0 for none
 	unmeasure func() // ends that

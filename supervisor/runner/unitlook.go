@@ -110,9 +110,12 @@ func (u *unit) readRecords() {
 		if r.Kind == gate.Started && u.past.runs() {
 			u.lost()
 		}
+		known := r.Kind == gate.Exited && u.past.exited // told when it was missed
 		u.past.add(r)
 		u.told = r.Seq
-		u.tellRecord(r)
+		if !known {
+			u.tellRecord(r)
+		}
 	}
 }
 
@@ -158,10 +161,6 @@ func (u *unit) settle(state systemd.UnitState) {
 		u.past.gaveUp = true // systemd's counter ended it, before the gate had to
 		u.tell(u.past.started, time.Now(), "restart limit reached", limitData(u.Spec().Restart))
 	}
-	if last := u.past.last; last.Kind == gate.Started && last.Reason == string(Manual) && last.Seq > u.uncounted {
-		u.uncounted = last.Seq
-		u.forgetCount()
-	}
 	u.mu.Lock()
 	byHand := now.state == Stopped && u.status.State != Stopped && u.hurry == nil && u.cancel == nil
 	if after := u.statusLocked(now); !reflect.DeepEqual(after, u.status) {
@@ -177,14 +176,16 @@ func (u *unit) settle(state systemd.UnitState) {
 	}
 }
 
-// missed notes the end of what was running when its helper was killed too. The
-// properties say how it ended if nothing was started since.
+// missed notes the end of what was running when its helper was killed too: the
+// unit is beyond the helper, and there is no record. The properties say how it
+// ended if nothing was started since.
 func (u *unit) missed(state systemd.UnitState) {
-	if !u.past.runs() || !isDead(state) {
+	isLast := state.ExecMainPID == u.past.started.PID // the records may be ahead
+	if !u.past.runs() || !isDead(state) && !(isWaiting(state) && isLast) {
 		return
 	}
 	exit := Exit{Unknown: true}
-	if state.ExecMainPID == u.past.started.PID {
+	if isLast {
 		exit = mainExit(state)
 	}
 	u.past.unseen(exit)
@@ -201,6 +202,11 @@ func isDead(state systemd.UnitState) bool {
 		return state.Job == 0
 	}
 	return false
+}
+
+// isWaiting reports a unit that waits for its automatic restart.
+func isWaiting(state systemd.UnitState) bool {
+	return strings.HasPrefix(state.SubState, "auto-restart")
 }
 
 // mainExit is how the main process ended, in the CLD_ codes of waitid(2).
@@ -248,7 +254,7 @@ func (u *unit) phase(state systemd.UnitState) phase {
 		return phase{state: Failed}
 	case p.last.Kind == gate.Waiting:
 		return due(p.last, p.last.Until.Sub(p.last.At))
-	case strings.HasPrefix(state.SubState, "auto-restart"):
+	case isWaiting(state):
 		return due(p.ended, unitgen.RestartDelay(u.Spec().Restart))
 	}
 	return due(p.ended, 0)
@@ -297,17 +303,6 @@ func (u *unit) statusLocked(now phase) Status {
 		}
 	}
 	return s
-}
-
-// forgetCount has systemd forget its starts after one that was not automatic,
-// so that its counter never ends a process that the policy would start again.
-func (u *unit) forgetCount() {
-	ctx, cancel := context.WithTimeout(context.Background(), unitWait)
-	defer cancel()
-	err := u.file.change(func(d *gate.Definition) { d.Resets++ })
-	if err = errors.Join(err, u.r.opt.Bus.ResetFailed(ctx, u.name)); err != nil {
-		u.note(err, "start counter not reset")
-	}
 }
 
 // note adds trouble that the process itself does not have.

@@ -35,7 +35,7 @@ func (u *unit) forget() {
 	u.looking.Lock()
 	defer u.looking.Unlock()
 	u.file.forget()
-	u.past, u.told, u.begun, u.uncounted = past{}, 0, 0, 0
+	u.past, u.told, u.begun = past{}, 0, 0
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.base = counters(u.status)

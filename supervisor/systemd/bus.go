@@ -63,8 +63,8 @@ type Bus struct {
 
 var errClosed = errors.New("the connection to systemd is closed")
 
-// Dial connects, in one attempt, except that a manager may take a moment to join
-// a bus that has just begun.
+// Dial connects. It waits, for a moment, only for a bus that begins or is being
+// restarted, and for the manager to join it.
 func Dial(ctx context.Context, opt Options) (*Bus, error) {
 	return dial(ctx, opt, false)
 }

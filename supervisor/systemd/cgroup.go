@@ -2,9 +2,11 @@ package systemd
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -58,3 +60,46 @@ func findHierarchy(mountinfo io.Reader) cgroupMount {
 
 // unescape undoes what the kernel does to white space and backslashes there.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// CgroupCounters reads a file of lines "name number" of a cgroup, such as
+// memory.stat. The error is fs.ErrNotExist where the controller is not enabled,
+// and after the end of the cgroup.
+func CgroupCounters(dir, file string) (map[string]int64, error) {
+	path := filepath.Join(dir, file)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	counters := map[string]int64{}
+	for line := range strings.Lines(string(text)) {
+		name, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: line %q is not a name and a number", path, line)
+		}
+		counters[name] = n
+	}
+	return counters, nil
+}
+
+// OOMKills is how many processes of a cgroup, or below it, the kernel has killed
+// for want of memory; the error is that of CgroupCounters.
+func OOMKills(dir string) (int, error) {
+	events, err := CgroupCounters(dir, "memory.events")
+	return int(events["oom_kill"]), err
+}
+
+// CgroupOf is the directory of the cgroup of a process in the cgroup v2
+// hierarchy; "" when it is not known.
+func CgroupOf(pid int) string {
+	lines, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(lines)) {
+		if path, unified := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); unified {
+			return CgroupPath(path)
+		}
+	}
+	return ""
+}

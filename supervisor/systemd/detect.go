@@ -10,23 +10,30 @@ import (
 // Oldest is the oldest major version of systemd that will do.
 const Oldest = 252
 
-// Detect reports whether systemd can be used here: nil, or why it cannot, and
-// how to mend that.
+// Unusable is why systemd cannot be used here.
+type Unusable struct {
+	Err  error
+	Hint string // how to mend that; "" when only doing without it is left
+}
+
+func (u *Unusable) Error() string { return u.Err.Error() }
+func (u *Unusable) Unwrap() error { return u.Err }
+
+// Detect reports whether systemd can be used here: nil, or a *Unusable.
 func Detect(ctx context.Context, opt Options) error {
-	// As sd_booted(3) does it.
-	if !exists("/run/systemd/system") {
-		return errors.New("systemd does not run this machine (there is no /run/systemd/system): use `runner: direct`")
+	if !Booted() {
+		return &Unusable{Err: errors.New("systemd does not run this machine: there is no /run/systemd/system")}
 	}
 	if !opt.User && os.Geteuid() != 0 {
-		return errors.New("only root can have the system's systemd run processes: run as root, or use the user's own manager (--user)")
+		return &Unusable{errors.New("only root can have the system's systemd run processes"), "run the daemon as root, or let your own systemd run them: --user"}
 	}
 	b, err := Dial(ctx, Options{User: opt.User})
 	if err != nil {
-		return fmt.Errorf("systemd cannot be reached: %w: %s", err, mend(opt.User))
+		return &Unusable{fmt.Errorf("systemd cannot be reached: %w", err), mend(opt.User)}
 	}
 	defer b.Close()
 	if v := b.Version(); v < Oldest {
-		return fmt.Errorf("systemd is of version %d, and %d is the oldest that will do: use `runner: direct`", v, Oldest)
+		return &Unusable{Err: fmt.Errorf("systemd is of version %d, and %d is the oldest that will do", v, Oldest)}
 	}
 	return nil
 }

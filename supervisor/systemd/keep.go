@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -89,16 +91,23 @@ func (b *Bus) connect(ctx context.Context) (*connection, error) {
 	return connect(ctx, b.address, b)
 }
 
-// joining is how long a manager may take to join its bus. A user's bus begins
-// with its first client, and the user's manager joins it after that.
+// joining is how long the first connection may take to come about while the bus
+// begins or is being restarted. A user's bus begins with its first client, and
+// the user's manager joins it after that.
 const joining = 3 * time.Second
+
+// isPassing reports whether a connection may succeed a moment later: the bus has
+// no manager yet, or it ended after it had accepted the connection.
+func isPassing(err error) bool {
+	return isAway(err) || errors.Is(err, errLost) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 // join is the first connect.
 func (b *Bus) join(ctx context.Context) (*connection, error) {
 	deadline := time.Now().Add(joining)
 	for {
 		c, err := b.connect(ctx)
-		if err == nil || !isAway(err) || time.Now().After(deadline) {
+		if err == nil || !isPassing(err) || time.Now().After(deadline) {
 			return c, err
 		}
 		select {

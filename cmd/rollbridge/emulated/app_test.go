@@ -66,11 +66,13 @@ func touched(size int) []byte {
 	return b
 }
 
-// hog takes memory until it is killed.
+// hogged is what a hog has, out of reach of the garbage collector.
+var hogged [][]byte
+
+// hog takes more and more memory until it is killed.
 func hog() {
-	var all [][]byte
 	for {
-		all = append(all, touched(2*mebibyte))
+		hogged = append(hogged, touched(2*mebibyte))
 	}
 }
 

@@ -31,7 +31,6 @@ type instance struct {
 	name string // of the instance, its application and its configuration
 	dir  string // what belongs to the application
 	port int    // of the proxy; the next ones are the application's
-	hold *os.File
 }
 
 // portsEach is how many ports an instance has.

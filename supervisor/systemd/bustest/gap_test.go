@@ -137,11 +137,13 @@ func TestEachJobIsDoneOnceOverGaps(t *testing.T) {
 				t.Fatal(err)
 			}
 			var steps atomic.Int64
+			var causing sync.WaitGroup
+			defer causing.Wait()
 			several(t, units, func(i int) error {
 				l := life{b: b, name: unitName(t, b, numbered(i)), command: script, log: scratch(t, "log")}
 				l.step = func() {
 					if steps.Add(1)%gapEvery == 0 {
-						go gap.cause(t)
+						causing.Go(func() { gap.cause(t) })
 					}
 				}
 				for n := range times {

@@ -1,6 +1,7 @@
 package bustest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
@@ -41,9 +42,16 @@ func TestTheManagerOfAUser(t *testing.T) {
 	if err == nil || !strings.Contains(string(output), "loginctl enable-linger app") {
 		t.Errorf("without the user's manager: %v\n%s", err, output)
 	}
+	// By the bus it would have 25 seconds only, and it may not have noticed that
+	// other tests have restarted that.
+	systemctl(t, "restart", "systemd-logind.service")
 	if out, err := exec.Command("loginctl", "enable-linger", "app").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	t.Cleanup(func() {
+		exec.Command("loginctl", "disable-linger", "app").Run()
+		systemctl(t, "stop", "user@"+app.Uid+".service", "user-runtime-dir@"+app.Uid+".service")
+	})
 	systemctl(t, "start", "user@"+app.Uid+".service") // and wait
 	for where, runtime := range map[string]string{"bus": runtime, "private socket": private} {
 		if output, err := runAs(app, runtime, where); err != nil {
@@ -85,11 +93,11 @@ func TestAsAUser(t *testing.T) {
 	if where == "" {
 		t.Skip("run by TestTheManagerOfAUser, as a user")
 	}
-	if err := systemd.Detect(t.Context(), systemd.Options{User: true}); err != nil {
-		t.Fatal(err)
+	if hint, err := detect(t, systemd.Options{User: true}); err != nil {
+		t.Fatalf("%v: %s", err, hint)
 	}
-	if err := systemd.Detect(t.Context(), systemd.Options{}); err == nil || !strings.Contains(err.Error(), "--user") {
-		t.Errorf("the system's manager, as a user: %v", err)
+	if hint, err := detect(t, systemd.Options{}); err == nil || !strings.Contains(hint, "--user") {
+		t.Errorf("the system's manager, as a user: %v: %s", err, hint)
 	}
 	back := make(chan bool, 10)
 	b := dialWith(t, systemd.Options{User: true, OnChange: func(is bool, err error) { back <- is }})
@@ -127,6 +135,15 @@ func TestAsAUser(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "it takes root, or the user's own manager (--user)") {
 		t.Errorf("starting a unit of the system: %v", err)
 	}
+}
+
+// detect is Detect with the hint of its error.
+func detect(t *testing.T, opt systemd.Options) (hint string, err error) {
+	err = systemd.Detect(t.Context(), opt)
+	if why, ok := errors.AsType[*systemd.Unusable](err); ok {
+		return why.Hint, err
+	}
+	return "", err
 }
 
 // sleepingChild is a process of our own.
