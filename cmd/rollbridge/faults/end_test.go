@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -59,6 +60,24 @@ func TestStopOfTheDaemonStopsEverythingInOrder(t *testing.T) {
 	for id := range pids {
 		in.awaitNew(id, pids[id])
 	}
+}
+
+func TestStopOfTheMachineLeavesTheOrderToTheDaemon(t *testing.T) {
+	t.Parallel()
+	in := start(t, "poweroff", orderly)
+	in.deploy("v1")
+	pids := in.status().pids()
+	// As at a power-off, everything is to stop in one transaction.
+	everything := append(units(t, "rollbridge-poweroff.*"), in.daemon(), "rollbridge-poweroff-order.slice")
+	const target = "/run/systemd/system/poweroff-of-rollbridge.target"
+	in.write(target, "[Unit]\nConflicts="+strings.Join(everything, " ")+"\n")
+	systemctl(t, "daemon-reload")
+	systemctl(t, "start", filepath.Base(target))
+	in.eventually("the daemon's unit is stopped", func() bool { return property(t, in.daemon(), "ActiveState") == "inactive" })
+	systemctl(t, "stop", filepath.Base(target)) // it names them all, so they stay loaded
+	in.remove(target)
+	systemctl(t, "daemon-reload")
+	in.endedInOrder(pids)
 }
 
 func TestShutdownLeavesNothing(t *testing.T) {

@@ -199,7 +199,7 @@ func (in *instance) cli(args ...string) result {
 }
 
 func (in *instance) run(args ...string) (result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(args[:1:1], append([]string{"--config", in.config()}, args[1:]...)...)...)
 	var stdout, stderr bytes.Buffer

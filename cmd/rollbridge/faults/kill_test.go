@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // many is twenty processes of every kind.
@@ -122,6 +123,29 @@ func TestProcessesAreRestartedWithoutADaemon(t *testing.T) {
 	in.awaitProcess("lost", "gave up", func(p process) bool { return p.State == "failed" && p.GaveUp })
 	in.awaitEvents(1, "restart limit reached", "lost")
 	in.noOverlap()
+}
+
+func TestWaitingProcessDoesNotKeepTheDaemonFromStarting(t *testing.T) {
+	t.Parallel()
+	in := start(t, "waiting", web+`
+  - {id: worker, command: "exec $APP worker", restartDelayMs: 900, restart: {backoffFactor: 100}}
+  - {id: hasty, command: "exec $APP worker", restartDelayMs: 0}`)
+	in.deploy("v1")
+	in.crash("worker")
+	in.shoot(in.process("worker").PID)
+	waits := in.awaitProcess("worker", "waits for long", func(p process) bool {
+		due, err := time.Parse(time.RFC3339, p.RetryAt)
+		return p.State == "failed" && err == nil && time.Until(due) > time.Minute
+	})
+	in.write(in.path("releases/v1/crash"), "1") // for hasty: it is started over and over
+	in.shoot(in.process("hasty").PID)
+	in.awaitEntries(3, "start", "hasty")
+	in.killDaemon()
+	if p := in.awaitProcess("worker", "waits", func(p process) bool { return p.State == "failed" }); p.RetryAt != waits.RetryAt || p.Restarts != 1 {
+		t.Errorf("it was %+v, is %+v", waits, p)
+	}
+	in.remove(in.path("releases/v1/crash"))
+	in.awaitNew("hasty", 0)
 }
 
 func TestWebProcessKilledWithTheDaemonComesBack(t *testing.T) {
