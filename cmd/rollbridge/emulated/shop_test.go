@@ -161,10 +161,11 @@ func (s *shop) serves(release string) {
 	}
 }
 
-// eventually waits until a condition holds.
+// eventually waits until a condition holds. To ask costs much in an emulated
+// machine, so it is not asked often.
 func (s *shop) eventually(what string, holds func() bool) {
 	s.t.Helper()
-	ticks := time.NewTicker(50 * time.Millisecond)
+	ticks := time.NewTicker(200 * time.Millisecond)
 	defer ticks.Stop()
 	timeout := time.After(patience)
 	for !holds() {
@@ -270,15 +271,21 @@ func (s *shop) call(line string) ([]byte, error) {
 // events is the data of those with a message, about one process.
 func (s *shop) events(message, process string) []map[string]any {
 	s.t.Helper()
-	var all []struct {
-		Message string
-		Data    map[string]any
-	}
-	if err := json.Unmarshal([]byte(s.rollbridge("events", "--json", "--limit", "5000")), &all); err != nil {
+	answer, err := s.call(`{"command":"events","limit":1000}`)
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	var all struct {
+		Events []struct {
+			Message string
+			Data    map[string]any
+		}
+	}
+	if err := json.Unmarshal(answer, &all); err != nil {
+		s.t.Fatalf("events %s: %v", answer, err)
+	}
 	var found []map[string]any
-	for _, e := range all {
+	for _, e := range all.Events {
 		if e.Message == message && e.Data["processId"] == process {
 			found = append(found, e.Data)
 		}
