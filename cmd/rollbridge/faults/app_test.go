@@ -183,14 +183,20 @@ func appChild() {
 }
 
 // appScript lives as long as the file "script" says for its n-th start, in
-// milliseconds, and ends with status 1.
+// milliseconds, and ends with status 1. The first life, "wait", lasts until
+// SIGUSR1.
 func appScript() {
+	begin := make(chan os.Signal, 1)
+	signal.Notify(begin, syscall.SIGUSR1)
 	note("start", "")
 	lives := strings.Fields(setting("script"))
 	b, _ := os.ReadFile(filepath.Join(root(), "diary"))
 	n := strings.Count(string(b), "start "+me()+" ") - 1
 	if n >= len(lives) {
 		select {}
+	}
+	if lives[n] == "wait" {
+		<-begin
 	}
 	ms, _ := strconv.Atoi(lives[n])
 	time.Sleep(time.Duration(ms) * time.Millisecond)

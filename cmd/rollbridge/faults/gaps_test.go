@@ -3,7 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
-	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,9 +22,9 @@ const (
 	timerSlack = 300 * ms
 )
 
-// attempts is how often a measurement may be too slow: anything may delay a
-// process on a busy machine. It may never be too fast.
-const attempts = 3
+// attempts is how often a pause may be measured as too long: anything may delay a
+// process on a busy machine. It may never be too short.
+const attempts = 6
 
 // gaps is the pauses between the instances of a process.
 func gaps(diary []entry) []time.Duration {
@@ -37,36 +37,46 @@ func gaps(diary []entry) []time.Duration {
 }
 
 // measure runs a script of lives, in milliseconds, until the process is given up,
-// and returns its diary.
+// and returns its diary. The first life ends when the deploy is over.
 func measure(t *testing.T, name, runner, policy, script string) []entry {
 	t.Helper()
 	in := newInstance(t, name, web+`
   - {id: worker, command: "exec $APP script", `+policy+`}`)
 	in.runWith(runner)
 	in.startDaemon()
-	deployed := in.beginDeploy("v1", "script", script)
-	in.eventually("the worker is given up", func() bool {
-		return len(in.entries("end", "worker")) == len(strings.Fields(script))
-	})
-	<-deployed // failed, when the worker was given up before the switch
+	in.deploy("v1", "script", script)
+	in.awaitEntries(1, "start", "worker")
+	if err := syscall.Kill(in.process("worker").PID, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	in.awaitProcess("worker", "is given up", func(p process) bool { return p.GaveUp })
 	return in.diary()
 }
 
-// right reports whether pauses are the wanted ones, or longer by at most so much.
-// A shorter one, or another number of them, fails the test.
-func right(t *testing.T, got, want []time.Duration, slack time.Duration) bool {
+// fastest keeps the shortest of several measurements of each pause.
+type fastest []time.Duration
+
+// add takes pauses in, and reports whether each has been measured as the wanted
+// one, or longer by at most so much. A shorter one, or another number of them,
+// fails the test.
+func (f *fastest) add(t *testing.T, got, want []time.Duration, slack time.Duration) bool {
 	t.Helper()
+	t.Logf("%v", got)
 	if len(got) != len(want) {
 		t.Fatalf("pauses %v; want %v", got, want)
 	}
-	slow := false
+	if *f == nil {
+		*f = got
+	}
+	right := true
 	for i := range want {
 		if got[i] < want[i] {
 			t.Errorf("pause %d of %v is shorter than %v", i, got, want[i])
 		}
-		slow = slow || got[i] > want[i]+slack
+		(*f)[i] = min((*f)[i], got[i])
+		right = right && (*f)[i] <= want[i]+slack
 	}
-	return !slow
+	return right
 }
 
 func TestPausesAreThoseOfThePolicy(t *testing.T) {
@@ -75,22 +85,20 @@ func TestPausesAreThoseOfThePolicy(t *testing.T) {
 		want                 []time.Duration
 		slack                time.Duration
 	}{
-		{"backoff", "restartDelayMs: 100, restart: {backoffFactor: 2, maxDelayMs: 1000, maxRestarts: 5}", "0 0 0 0 0 0",
+		{"backoff", "restartDelayMs: 100, restart: {backoffFactor: 2, maxDelayMs: 1000, maxRestarts: 5}", "wait 0 0 0 0 0",
 			[]time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1000 * ms}, slack},
-		{"timer", "restartDelayMs: 1000, restart: {backoffFactor: 1.5, maxRestarts: 2}", "0 0 0",
+		{"timer", "restartDelayMs: 1000, restart: {backoffFactor: 1.5, maxRestarts: 2}", "wait 0 0",
 			[]time.Duration{1000 * ms, 1500 * ms}, timerSlack},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			var f fastest
 			for attempt := range attempts {
 				name := fmt.Sprintf("gap%s%d", test.name, attempt)
-				got := gaps(measure(t, name, "systemd", test.policy, test.script))
-				if right(t, got, test.want, test.slack) {
-					t.Logf("%v", got)
+				if f.add(t, gaps(measure(t, name, "systemd", test.policy, test.script)), test.want, test.slack) {
 					return
 				}
-				t.Logf("attempt %d was slow: %v", attempt, got)
 			}
-			t.Errorf("never within %v of %v", test.slack, test.want)
+			t.Errorf("%v at best: not within %v of %v", f, test.slack, test.want)
 		})
 	}
 }
@@ -107,21 +115,19 @@ func TestGivenUpUnitHasFailed(t *testing.T) {
 }
 
 func TestOneScriptHasTheSamePausesEverywhere(t *testing.T) {
-	const script = "0 0 0 2200 0 0 0 0" // the long one is a healthy run
-	policy := config.Restart{Delay: 100 * ms, Max: 4, Window: 2 * time.Second, Factor: 2, MaxDelay: 400 * ms}
-	const inWords = "restartDelayMs: 100, restart: {maxRestarts: 4, windowMs: 2000, backoffFactor: 2, maxDelayMs: 400}"
+	const script = "wait 0 0 4200 0 0 0 0" // the long one is a healthy run
+	policy := config.Restart{Delay: 100 * ms, Max: 4, Window: 4 * time.Second, Factor: 2, MaxDelay: 400 * ms}
+	const inWords = "restartDelayMs: 100, restart: {maxRestarts: 4, windowMs: 4000, backoffFactor: 2, maxDelayMs: 400}"
 	for _, runner := range []string{"direct", "systemd"} {
 		t.Run(runner, func(t *testing.T) {
+			var f fastest
 			for attempt := range attempts {
 				diary := measure(t, fmt.Sprintf("one%s%d", runner, attempt), runner, inWords, script)
-				got, want := gaps(diary), decided(t, diary, policy)
-				if right(t, got, want, slack) {
-					t.Logf("%v", got)
+				if f.add(t, gaps(diary), decided(t, diary, policy), slack) {
 					return
 				}
-				t.Logf("attempt %d was slow: %v", attempt, got)
 			}
-			t.Errorf("never within %v", slack)
+			t.Errorf("%v at best: not within %v", f, slack)
 		})
 	}
 }
