@@ -129,10 +129,29 @@ func (u *unit) endCommand(ctx context.Context, another bool) error {
 		u.tellNow(message, data)
 	}}
 	target.alone = another
+	if !another {
+		defer u.stopAfter(target)()
+	}
 	if closed(target.Exited()) {
 		return s.leftovers(ctx)
 	}
 	return s.run(ctx)
+}
+
+// stopAfter has systemd stop the unit as soon as its command has ended, so that
+// the gate is not started once more for nothing. The stop returned ends the wait
+// for that; what remains to be done is unload's.
+func (u *unit) stopAfter(target *unitTarget) (stop func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), unitWait)
+	go func() {
+		defer cancel()
+		select {
+		case <-target.Exited():
+			_ = u.r.opt.Bus.Stop(ctx, u.name)
+		case <-ctx.Done():
+		}
+	}()
+	return cancel
 }
 
 // tellNow reports an event of the instance that is being stopped.
