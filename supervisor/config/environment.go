@@ -42,14 +42,15 @@ func inherited(daemon []string) []string {
 	return kept
 }
 
-// isPrivate reports variables of socket activation, readiness, watchdog and
-// journal, which would make a child speak in the daemon's name, and our own.
+// isPrivate reports variables of socket activation, readiness, watchdog, journal
+// and memory pressure, with which a child would speak and listen in the daemon's
+// name, and our own.
 func isPrivate(name string) bool {
 	switch name {
 	case "", "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "ROLLBRIDGE_RUNNER":
 		return true
 	}
-	return strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "ROLLBRIDGE_DAEMON_")
+	return strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "WATCHDOG_") || strings.HasPrefix(name, "MEMORY_PRESSURE_") || strings.HasPrefix(name, "ROLLBRIDGE_DAEMON_")
 }
 
 // login are the variables of a user; none for the calling process's own. Of a

@@ -153,7 +153,7 @@ func environment(t *testing.T, daemon []string, s Spec) []string {
 // Check 58.
 func TestEnvironmentDropsWhatIsTheDaemons(t *testing.T) {
 	daemon := []string{
-		"PATH=/bin", "LISTEN_FDS=1", "LISTEN_PID=2", "LISTEN_FDNAMES=x", "NOTIFY_SOCKET=/x", "WATCHDOG_USEC=1", "WATCHDOG_PID=1", "INVOCATION_ID=x",
+		"PATH=/bin", "LISTEN_FDS=1", "LISTEN_PID=2", "LISTEN_FDNAMES=x", "NOTIFY_SOCKET=/x", "WATCHDOG_USEC=1", "WATCHDOG_PID=1", "MEMORY_PRESSURE_WATCH=/x", "MEMORY_PRESSURE_WRITE=x", "INVOCATION_ID=x",
 		"JOURNAL_STREAM=1:2", "ROLLBRIDGE_RUNNER=direct", "ROLLBRIDGE_DAEMON_RUNTIME_MANIFEST=x", "ROLLBRIDGE_APPLICATION=other", "nonsense", "=x", "A=1", "A=2", "HOME=/me",
 	}
 	got := environment(t, daemon, Spec{Env: []string{"ROLLBRIDGE_APPLICATION=shop", "B=1", "LISTEN_FDS=own"}})

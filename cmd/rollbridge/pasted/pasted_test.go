@@ -1,6 +1,7 @@
 package pasted
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,7 +86,7 @@ func build(t *testing.T, dir string) {
 // paste runs a block, of which every command must succeed.
 func paste(t *testing.T, h *systemdtest.Host, block string) {
 	t.Helper()
-	if out, err := h.Unit("timeout", "60", "sh", "-e", "-c", block); err != nil {
+	if out, err := run(t, h, "sh", "-e", "-c", block); err != nil {
 		t.Fatalf("%v:\n%s\n%s", err, block, out)
 	}
 }
@@ -98,9 +99,18 @@ uid=$(id -u shop)
 until test -S /run/user/$uid/bus; do sleep 0.05; done
 cd /home/shop
 exec setpriv --reuid shop --regid shop --init-groups env HOME=/home/shop USER=shop XDG_RUNTIME_DIR=/run/user/$uid sh -e -c "$0"`
-	if out, err := h.Unit("timeout", "60", "sh", "-e", "-c", login, block); err != nil {
+	if out, err := run(t, h, "sh", "-e", "-c", login, block); err != nil {
 		t.Fatalf("%v, as the user:\n%s\n%s", err, block, out)
 	}
+}
+
+// run runs a command in a scope: on 252 nobody hears of the end of a service when
+// systemd was reloaded meanwhile.
+func run(t *testing.T, h *systemdtest.Host, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := h.Command(ctx, append([]string{"systemd-run", "--scope", "--quiet", "--collect", "--"}, argv...)...).CombinedOutput()
+	return string(out), err
 }
 
 // answers waits until a release answers at the address of a proxy.
@@ -110,8 +120,7 @@ func answers(t *testing.T, h *systemdtest.Host, port int, release string) {
 	want := "hello from release " + release + "\n"
 	var out string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		out, _ = h.Unit("bash", "-c", ask)
-		if strings.HasSuffix(strings.ReplaceAll(out, "\r", ""), want) {
+		if out, _ = run(t, h, "bash", "-c", ask); strings.HasSuffix(out, want) {
 			return
 		}
 	}
