@@ -11,7 +11,8 @@ import (
 	"rollbridge/supervisor/restart"
 )
 
-// Not in parallel: these tests measure time, and want the machine for themselves.
+// Not in parallel, and before all others: these tests measure time, and want the
+// machine for themselves.
 
 const ms = time.Millisecond
 
