@@ -29,8 +29,9 @@ type Manager interface {
 	ForgetStarts(ctx context.Context, unit string) error
 }
 
-// managerTimeout is how long the manager may take to answer.
-const managerTimeout = 2 * time.Second
+// managerTimeout is how long the manager may take to answer. It is long on a
+// busy machine, and while it reloads; one that cannot be reached says so at once.
+const managerTimeout = 10 * time.Second
 
 // errAsked is the end of a gate that a signal asked to end.
 var errAsked = errors.New("asked to end")

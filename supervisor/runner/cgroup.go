@@ -50,19 +50,8 @@ func processesIn(dir string) []stat {
 	return found
 }
 
-// signal sends to every member, and again to those that were born meanwhile.
-func (c cgroup) signal(sig syscall.Signal) {
-	told := map[int]bool{}
-	for fresh := true; fresh; {
-		fresh = false
-		for _, m := range c.members() {
-			if !told[m.pid] {
-				told[m.pid], fresh = true, true
-				m.signal(sig)
-			}
-		}
-	}
-}
+// signal sends to every member.
+func (c cgroup) signal(sig syscall.Signal) { signalAll(c, sig) }
 
 // cgroupOf is the cgroup of a process.
 func cgroupOf(pid int) cgroup { return cgroup{systemd.CgroupOf(pid)} }

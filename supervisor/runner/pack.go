@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,20 @@ func awaitGone(ctx context.Context, p pack) error {
 		}
 	}
 	return nil
+}
+
+// signalAll sends to every member, and again to those that were born meanwhile.
+func signalAll(p pack, sig syscall.Signal) {
+	told := map[int]bool{}
+	for fresh := true; fresh; {
+		fresh = false
+		for _, m := range p.members() {
+			if !told[m.pid] {
+				told[m.pid], fresh = true, true
+				m.signal(sig)
+			}
+		}
+	}
 }
 
 // killAll sends SIGKILL until no member runs, beginning each round with first.

@@ -1,9 +1,12 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -219,10 +222,22 @@ type unitTarget struct {
 }
 
 func (t *unitTarget) members() []stat {
-	if t.alone && (t.fd == nil || t.fd.hasExited()) {
+	ended := t.fd == nil || t.fd.hasExited()
+	if t.alone && ended {
 		return nil
 	}
-	return t.cgroup.members()
+	members := t.cgroup.members()
+	if ended {
+		members = slices.DeleteFunc(members, func(m stat) bool { return isNote(m.pid) })
+	}
+	return members
+}
+
+// isNote reports whether a process is the one that records how the command
+// ended: it is systemd's, and short.
+func isNote(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && bytes.Contains(line, []byte("\x00exec\x00--ended\x00"))
 }
 
 // close gives up waiting for the command.
@@ -236,7 +251,7 @@ func (t *unitTarget) PID() int                       { return t.pid }
 func (t *unitTarget) Exited() <-chan struct{}        { return t.exited }
 func (t *unitTarget) Empty() bool                    { return isEmpty(t) }
 func (t *unitTarget) Left() []string                 { return namesOf(t) }
-func (t *unitTarget) Signal(sig syscall.Signal)      { t.cgroup.signal(sig) }
+func (t *unitTarget) Signal(sig syscall.Signal)      { signalAll(t, sig) }
 func (t *unitTarget) Gone(ctx context.Context) error { return awaitGone(ctx, t) }
 func (t *unitTarget) Kill(ctx context.Context) error { return killAll(ctx, t, func() {}) }
 
