@@ -68,7 +68,7 @@ func (u *unit) look(ctx context.Context) {
 	told := u.told
 	u.readRecords()
 	u.settle(state)
-	u.superviseMemory(state)
+	u.superviseMemory()
 	u.tellNews()
 	if u.told != told {
 		u.keepTold()

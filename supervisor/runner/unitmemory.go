@@ -5,12 +5,11 @@ import (
 
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/gate"
-	"rollbridge/supervisor/systemd"
 )
 
 // superviseMemory measures the instance that runs, from when it is first seen
 // until another one runs or none does.
-func (u *unit) superviseMemory(state systemd.UnitState) {
+func (u *unit) superviseMemory() {
 	running := u.past.pid()
 	if running == u.measured {
 		return
@@ -24,9 +23,8 @@ func (u *unit) superviseMemory(state systemd.UnitState) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	u.unmeasure = cancel
-	group := cgroup{systemd.CgroupPath(state.ControlGroup)}
 	watch := &memoryWatch{
-		sample:   group.Memory,
+		sample:   func() (int64, []Child, error) { return cgroupOf(running).Memory() },
 		settings: func() *config.Memory { return u.Spec().Memory },
 		publish:  func(bytes int64, children []Child) { u.noteMemory(running, bytes, children) },
 		tell:     u.tellNow,

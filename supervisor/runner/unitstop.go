@@ -115,6 +115,7 @@ func (u *unit) calm() {
 func (u *unit) endCommand(ctx context.Context, another bool) error {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), unitWait)
 	defer cancel()
+	u.look(asking) // before the properties: they tell whether what it found still runs
 	state, err := u.read(asking)
 	if errors.Is(err, systemd.ErrNoUnit) {
 		return nil
@@ -122,7 +123,6 @@ func (u *unit) endCommand(ctx context.Context, another bool) error {
 	if err != nil {
 		return err
 	}
-	u.look(asking)
 	if state.ControlGroup == "" {
 		return nil
 	}

@@ -16,6 +16,7 @@ func TestUnitStoppedByHandStaysStopped(t *testing.T) {
 	in.deploy("v1")
 	stopped := map[string]string{"worker": "worker.v1", "rude": "rude.v1", "queue": "queue", "sched": "sched"}
 	for id, unit := range stopped {
+		in.awaitEntries(1, "start", id)
 		systemctl(t, "stop", in.unit(unit))
 		in.awaitStopped(id)
 	}
@@ -41,6 +42,7 @@ func TestUnitStoppedByHandStaysStopped(t *testing.T) {
 			t.Errorf("%s after a restart: %+v", id, p)
 		}
 	}
+	in.awaitEntries(2, "start", "sched")
 	systemctl(t, "stop", in.unit("sched"))
 	in.awaitStopped("sched")
 	in.deploy("v2")
