@@ -39,6 +39,7 @@ var kinds = []Kind{
 	{"proxy listening", "f06509b30d2148adbad2f8ffcbed7a7d", info},
 	{"control socket listening", "efbedfaf539940f5ab0688855813d700", info},
 	{"daemon started", "8366267edc944b57b2f541598bb5f23c", notice},
+	{"readiness not told", "0b5671dc0a514562b97dd6854d74ffcb", warning},
 	{"listener broken", "825539d457ec42bc86e187c06389457f", failure},
 	{"log lines dropped", "06d19893698045e38b4599f5b7c15339", warning},
 	{"signal received", "4b4be84cb408402597fa777da6187511", notice},

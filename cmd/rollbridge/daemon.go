@@ -106,6 +106,9 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	return d.run(ctx, signals, func() {
 		lines.Flush(lastWords)
 		ready.say()
+		if err := systemd.NotifyReady(); err != nil {
+			d.note("readiness not told", map[string]any{"error": err.Error()})
+		}
 	})
 }
 
