@@ -180,7 +180,7 @@ func TestOldClientGetsPlainBodyAndNoInterimAnswer(t *testing.T) {
 	}))
 	got := w.dial().send("GET / HTTP/1.0\r\n\r\n").rest()
 	mustContain(t, got, "HTTP/1.0 200 OK\r\n", "\r\n\r\nGET / HTTP/1.1\r\n", "Host: "+w.up.addr+"\r\n")
-	if strings.Contains(got, "103") || strings.Contains(got, "chunked") {
+	if strings.Contains(got, "Early Hints") || strings.Contains(got, "chunked") {
 		t.Errorf("not for HTTP/1.0:\n%s", got)
 	}
 }

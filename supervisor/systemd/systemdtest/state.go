@@ -2,6 +2,7 @@ package systemdtest
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -62,6 +63,9 @@ func reap(hosts string) error {
 
 func reapHost(dir, hierarchy string) error {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has just been stopped
+	}
 	if err != nil {
 		return err
 	}
