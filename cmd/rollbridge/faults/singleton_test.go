@@ -36,10 +36,11 @@ func TestThereAreNeverTwoSingletons(t *testing.T) {
 	in.deploy("last")
 	in.serves("last")
 	p := in.awaitProcess("sched", "runs", func(p process) bool { return p.State == "running" })
-	starts := in.entries("start", "sched")
-	if newest := starts[len(starts)-1]; newest.process != "sched@last" || newest.pid != p.PID {
-		t.Errorf("the newest is %+v, the status says %+v", newest, p)
-	}
+	in.eventually("the newest in the diary is the one of the status", func() bool {
+		starts := in.entries("start", "sched")
+		newest := starts[len(starts)-1]
+		return newest.process == "sched@last" && newest.pid == p.PID
+	})
 	if left := units(t, "rollbridge-single.sched*"); len(left) != 1 {
 		t.Errorf("units %v", left)
 	}
