@@ -90,12 +90,19 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// shutDown ends what the run has left, which is a failure.
+// shutDown ends what the run has left, which is a failure. The daemon has answered
+// that it is shut down, and gets the time to end itself.
 func shutDown(t *testing.T, home string) {
 	s := &Stage{dir: home}
-	left, err := s.leftovers()
-	if err != nil {
-		t.Error(err)
+	var left []int
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if left, err = s.leftovers(); err != nil {
+			t.Error(err)
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			break
+		}
 	}
 	for _, pid := range left {
 		t.Errorf("process %d is left", pid)
