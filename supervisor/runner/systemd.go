@@ -38,9 +38,6 @@ func NewSystemd(opt SystemdOptions) *Systemd { return &Systemd{opt: opt, gates: 
 // Kind is "systemd".
 func (s *Systemd) Kind() string { return "systemd" }
 
-// Close gives nothing back: the bus belongs to whoever made it.
-func (s *Systemd) Close() {}
-
 // Follow reads the journal for all processes at once.
 func (s *Systemd) Follow(tell func(Process, Line)) Follower { return s.opt.Journal.Follow(tell) }
 
