@@ -10,16 +10,18 @@ import (
 	"syscall"
 )
 
-// packages are what a root file system holds beside Debian's minimum. The
-// kernel is for emulated machines.
-const packages = "systemd-sysv,dbus,libpam-systemd,dbus-user-session,polkitd,procps,util-linux,linux-image-cloud-amd64"
+// packages are what a root file system holds beside Debian's minimum: a server
+// as people have it. The kernel is for emulated machines.
+const packages = "systemd-sysv,dbus,libpam-systemd,dbus-user-session,polkitd,procps,util-linux,curl,nginx,linux-image-cloud-amd64"
 
-// customize makes a root anonymous, since each boot has its own machine id, and
-// adds the unprivileged user and the job of emulated machines. mmdebstrap runs it
+// customize makes a root anonymous, since each boot has its own machine id,
+// leaves nginx to be started by tests, and adds the unprivileged user and the job
+// of emulated machines. mmdebstrap runs it
 // with the root's directory as $1.
 const customize = `set -e
 : > "$1/etc/machine-id"
 echo testhost > "$1/etc/hostname"
+rm -f "$1/etc/systemd/system/multi-user.target.wants/nginx.service"
 chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash app
 cat > "$1/etc/systemd/system/job.service" <<'END'
 ` + jobUnit + "END\n"
