@@ -269,6 +269,7 @@ func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
 	if err := sameFile(clientPath, current.File); err != nil {
 		return nil, err
 	}
+	defer s.opt.OnReload()()
 	next, err := s.opt.Load()
 	if err != nil {
 		return nil, err

@@ -108,6 +108,7 @@ func (op *operation) end() {
 		op.s.op = nil
 		close(op.ended)
 	}
+	op.s.stir()
 }
 
 // commit is for operations that cannot be taken back from their start.
@@ -132,6 +133,7 @@ func (op *operation) step(phase, format string, args ...any) {
 	op.s.mu.Lock()
 	op.phase = phase
 	op.s.mu.Unlock()
+	op.s.stir()
 	op.progress(Progress{Phase: phase, Message: fmt.Sprintf(format, args...)})
 }
 

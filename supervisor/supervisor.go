@@ -35,6 +35,7 @@ type Options struct {
 	Archive      Archive // where Log and the output of processes end up, if they can be read there
 
 	Broken    error                                       // what is wrong with Config's file, when Config is the one in force instead
+	OnReload  func() (done func())                        // told when a configuration is being taken over
 	State     StatePaths                                  // zero remembers nothing
 	BootID    string                                      // of the machine; the present one
 	LookupEnv func(string) (string, bool)                 // of templates; os.LookupEnv
@@ -61,6 +62,7 @@ type Supervisor struct {
 	// ending ends when no operation may begin any more.
 	ending      context.Context
 	end         context.CancelCauseFunc
+	changed     chan struct{}  // see Changed
 	background  sync.WaitGroup // drains, and watchers of web processes
 	shutdown    shutdown
 	state       *stateFile    // nil keeps no state
@@ -98,6 +100,9 @@ func New(opt Options) *Supervisor {
 	if opt.Probe == nil {
 		opt.Probe = probeHTTP
 	}
+	if opt.OnReload == nil {
+		opt.OnReload = func() func() { return func() {} }
+	}
 	if opt.disk == nil {
 		opt.disk = &realDisk
 	}
@@ -106,7 +111,7 @@ func New(opt Options) *Supervisor {
 	}
 	s := &Supervisor{
 		opt: opt, runner: opt.Runner, proxy: opt.Proxy, config: opt.Config,
-		events: newEventLog(opt.Log), started: time.Now(), generations: map[string]int{},
+		events: newEventLog(opt.Log), started: time.Now(), changed: make(chan struct{}, 1), generations: map[string]int{},
 		shutdown: shutdown{done: make(chan struct{})}, resumed: make(chan struct{}), resumeBegun: make(chan struct{}), problems: map[string]string{},
 	}
 	s.life, s.kill = context.WithCancelCause(context.Background())
@@ -130,6 +135,7 @@ func New(opt Options) *Supervisor {
 // Note records an event in the list and in the log. The caller gives data away.
 func (s *Supervisor) Note(message string, data map[string]any) {
 	s.events.note(time.Now(), message, data)
+	s.stir()
 }
 
 // observe records what a runner tells of a process.
@@ -139,6 +145,7 @@ func (s *Supervisor) observe(e runner.Event) {
 		data[key] = value
 	}
 	s.events.note(e.At, e.Message, data)
+	s.stir()
 	s.state.touch()
 }
 

@@ -105,13 +105,24 @@ func systemdRunner(ctx context.Context, user bool, cfg *config.Config, note note
 		outlives: true,
 		leaves:   byOwnJob(bus, unit),
 		stayDown: func(ctx context.Context) error {
-			if unit == "" {
-				return nil
-			}
-			return bus.StopLater(ctx, unit)
+			return stopForGood(ctx, bus, unit)
 		},
 		close: bus.Close,
 	}, nil
+}
+
+// stopForGood has systemd stop the daemon's own unit, and the sockets that would
+// start it again.
+func stopForGood(ctx context.Context, bus *systemd.Bus, unit string) error {
+	if unit == "" {
+		return nil
+	}
+	state, err := bus.Unit(ctx, unit)
+	errs := []error{err}
+	for _, starter := range append(state.TriggeredBy, unit) {
+		errs = append(errs, bus.StopLater(ctx, starter))
+	}
+	return errors.Join(errs...)
 }
 
 // gatesDir is the directory of the definition files.

@@ -68,6 +68,7 @@ type daemon struct {
 	proxy      *proxy.Proxy
 	control    *control.Mux
 	supervisor *supervisor.Supervisor
+	herald     *herald
 
 	version         string
 	proxyListener   net.Listener
@@ -106,9 +107,6 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	return d.run(ctx, signals, func() {
 		lines.Flush(lastWords)
 		ready.say()
-		if err := systemd.NotifyReady(); err != nil {
-			d.note("readiness not told", map[string]any{"error": err.Error()})
-		}
 	})
 }
 
@@ -151,12 +149,14 @@ func (d *daemon) join() error {
 		Log:       d.log,
 		Runtime:   program,
 		Archive:   d.archive,
+		OnReload:  func() func() { return d.herald.reloading() },
 		State:     d.statePaths(),
 
 		RunnerReason: d.runner.reason,
 		Broken:       d.broken,
 	})
 	d.supervisor.Commands(d.control)
+	d.herald = d.newHerald()
 	d.version = program.Version
 	d.noteListeners()
 	return nil
@@ -279,16 +279,21 @@ func (d *daemon) explainListen(ctx context.Context, err error) error {
 // Ready is said when requests are answered as far as they can be. An actor that
 // ends by itself takes the others with it, in order.
 func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()) error {
+	telling, told := context.WithCancel(ctx)
+	defer told()
+	go d.herald.run(telling)
 	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
 	if err := d.supervisor.Resume(ctx); err != nil {
 		return advised(err)
 	}
 	go d.mindSignals(signals)
 	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
+	go d.feedWatchdog(telling)
 	select {
 	case <-d.supervisor.Resumed():
 		d.noteStart()
 		ready()
+		close(d.herald.ready)
 	case <-d.supervisor.Done():
 	}
 	<-d.supervisor.Done()

@@ -2,7 +2,10 @@ package systemd
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
@@ -19,11 +22,38 @@ func Notify(state string) error {
 	return nil
 }
 
-// NotifyReady says that the start is done.
-func NotifyReady() error { return Notify(daemon.SdNotifyReady) }
+// Status is the message that says in a line what the process is about;
+// `systemctl status` shows it.
+func Status(text string) string { return "STATUS=" + strings.Join(strings.Fields(text), " ") }
 
-// NotifyStatus says in a line what the process is about; `systemctl status`
-// shows it.
-func NotifyStatus(text string) error {
-	return Notify("STATUS=" + strings.Join(strings.Fields(text), " "))
+// Patience is the message that asks the manager to wait that much longer for the
+// start or the end that is under way.
+func Patience(d time.Duration) string {
+	return "EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(d.Microseconds(), 10)
+}
+
+// The other messages of a daemon.
+const (
+	Ready    = daemon.SdNotifyReady
+	Stopping = daemon.SdNotifyStopping
+	Alive    = daemon.SdNotifyWatchdog
+)
+
+// Reloading is the message that a configuration is being taken over; Ready ends
+// it.
+func Reloading() string {
+	return daemon.SdNotifyReloading + "\nMONOTONIC_USEC=" + strconv.FormatUint(monotonic(), 10)
+}
+
+// WatchdogLimit is how long the manager waits for a sign of life of this process,
+// WATCHDOG=1, before it ends it; 0 when it does not. The variables that say so
+// are meant for this process alone.
+func WatchdogLimit() time.Duration {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0
+	}
+	os.Unsetenv("WATCHDOG_USEC")
+	os.Unsetenv("WATCHDOG_PID")
+	return limit
 }

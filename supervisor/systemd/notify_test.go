@@ -4,6 +4,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestNotify(t *testing.T) {
@@ -14,12 +15,13 @@ func TestNotify(t *testing.T) {
 		}
 		defer manager.Close()
 		t.Setenv("NOTIFY_SOCKET", name)
-		for want, notify := range map[string]func() error{
-			"READY=1":                        NotifyReady,
-			"STATUS=restart 3 of 5 in 0.8 s": func() error { return NotifyStatus("restart 3 of 5\nin 0.8 s") },
-			"MAINPID=7\nREADY=1":             func() error { return Notify("MAINPID=7\nREADY=1") },
+		for want, state := range map[string]string{
+			"READY=1":                        Ready,
+			"STATUS=restart 3 of 5 in 0.8 s": Status("restart 3 of 5\nin 0.8 s"),
+			"EXTEND_TIMEOUT_USEC=1500000":    Patience(1500 * time.Millisecond),
+			"MAINPID=7\nREADY=1":             "MAINPID=7\nREADY=1",
 		} {
-			if err := notify(); err != nil {
+			if err := Notify(state); err != nil {
 				t.Fatal(err)
 			}
 			message := make([]byte, 100)
@@ -33,11 +35,11 @@ func TestNotify(t *testing.T) {
 
 func TestNotifyNobody(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	if err := NotifyReady(); err != nil {
+	if err := Notify(Ready); err != nil {
 		t.Errorf("with nobody to notify: %v", err)
 	}
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
-	if err := NotifyReady(); err == nil {
+	if err := Notify(Ready); err == nil {
 		t.Error("with nobody at the socket: no error")
 	}
 }

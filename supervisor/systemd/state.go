@@ -21,6 +21,7 @@ type UnitState struct {
 	ControlGroup                     string // "" when it has none
 	Slice                            string
 	Environment                      []string
+	TriggeredBy                      []string // units that start it, such as sockets
 	StatusText                       string
 	MainPID                          int
 	ExecMainPID                      int
@@ -199,6 +200,7 @@ func (u unitProperties) state(name string) UnitState {
 		ControlGroup:   u.text("ControlGroup"),
 		Slice:          u.text("Slice"),
 		Environment:    valueOf[[]string](u, "Environment"),
+		TriggeredBy:    valueOf[[]string](u, "TriggeredBy"),
 		StatusText:     u.text("StatusText"),
 		MainPID:        int(valueOf[uint32](u, "MainPID")),
 		ExecMainPID:    int(valueOf[uint32](u, "ExecMainPID")),

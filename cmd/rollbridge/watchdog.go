@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"rollbridge/supervisor/systemd"
+)
+
+// A loop is a part of the daemon that must never stand still. Its beat returns
+// when it has made a step, or with the error of the context.
+type loop struct {
+	name string
+	beat func(context.Context) error
+}
+
+// A watchdog feeds the one of the service manager (WatchdogSec= in
+// systemd.service(5)) as long as every loop goes on: the lock that all commands
+// take, and the accept loops. A daemon that hangs is then ended, which makes it
+// write down what it was doing, and started anew. That it has no descriptors
+// left, or more clients than it can take, is no standstill.
+type watchdog struct {
+	loops  []loop
+	every  time.Duration
+	notify func(string) error
+	hung   func(loop string) // told when a loop begins to stand still
+}
+
+// feedWatchdog feeds it until the end of the daemon begins, if the service
+// manager expects that.
+func (d *daemon) feedWatchdog(ctx context.Context) {
+	limit := systemd.WatchdogLimit()
+	if limit <= 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-d.supervisor.Ending():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	w := watchdog{
+		loops: d.loops(), every: limit / 4, notify: systemd.Notify,
+		hung: func(loop string) { d.note("loop stands still", map[string]any{"loop": loop}) },
+	}
+	w.run(ctx)
+}
+
+// loops are the parts of this daemon that must go on.
+func (d *daemon) loops() []loop {
+	loops := []loop{{"supervisor", d.supervisor.Beat}}
+	return loops
+}
+
+// run feeds until ctx ends.
+func (w *watchdog) run(ctx context.Context) {
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	told := ""
+	for {
+		hung := w.standing(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if hung == "" {
+			w.notify(systemd.Alive) // one that is lost is followed by another
+		} else if hung != told {
+			w.hung(hung)
+		}
+		told = hung
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// standing names the first loop that makes no step in time, "" for none.
+func (w *watchdog) standing(ctx context.Context) string {
+	for _, l := range w.loops {
+		ctx, cancel := context.WithTimeout(ctx, w.every)
+		err := l.beat(ctx)
+		cancel()
+		if err != nil {
+			return l.name
+		}
+	}
+	return ""
+}
