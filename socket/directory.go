@@ -16,7 +16,7 @@ const lockPatience = 2 * time.Second
 
 var errLocked = errors.New("another process holds a lock on it")
 
-// A directory is the open directory of a control socket. Names are looked up in
+// A directory is the open directory of a Unix socket. Names are looked up in
 // it, not by path, so nobody can swap it for another one in between.
 type directory struct {
 	*os.File

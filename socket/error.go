@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInUse says that somebody answers on a control path.
+// ErrInUse says that somebody answers at the path of a Unix socket.
 var ErrInUse = errors.New("in use")
 
-// ErrNotSocket says that something which is no socket lies at a control path.
+// ErrNotSocket says that something which is no socket lies at the path of one.
 // It is left as it is.
 var ErrNotSocket = errors.New("not a socket")
 

@@ -14,7 +14,7 @@ const defaultMode fs.FileMode = 0o600
 // keep leaves an owner or a group as it is, as chown(2) has it.
 const keep = -1
 
-// Permissions say who may connect to a control socket.
+// Permissions say who may connect to a Unix socket.
 type Permissions struct {
 	Mode  fs.FileMode // permission bits; 0 is 0600
 	Owner string      // user name or id; empty is the daemon's

@@ -12,14 +12,14 @@ import (
 // 0.0.0.0 is all of IPv4, [::] and no host all of IPv6 and IPv4. Port 0 takes a
 // free one. A port whose former connections still linger can be bound again.
 // The error is an *Error.
-func ListenTCP(addr string) (net.Listener, error) {
+func ListenTCP(addr string) (*Listener, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // a plain socket: readable by sock_diag, can be handed on
 	l, err := config.Listen(context.Background(), networkOf(addr), addr)
 	if err != nil {
 		return nil, tcpError(addr, err)
 	}
-	return l, nil
+	return newListener(l.(*net.TCPListener)), nil
 }
 
 // networkOf keeps an IPv4 address to IPv4, since for "tcp" 0.0.0.0 means the

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func listenTCP(t *testing.T, addr string) net.Listener {
+func listenTCP(t *testing.T, addr string) *Listener {
 	t.Helper()
 	l, err := ListenTCP(addr)
 	if err != nil {

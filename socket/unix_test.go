@@ -29,7 +29,7 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func listenControl(t *testing.T, path string, perm Permissions) net.Listener {
+func listenControl(t *testing.T, path string, perm Permissions) *Listener {
 	t.Helper()
 	l, err := ListenControl(path, perm)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,15 +18,19 @@ import (
 // maxPath is what fits into a socket address, less its closing zero.
 const maxPath = len(unix.RawSockaddrUnix{}.Path) - 1
 
-// probeTime bounds the look whether somebody answers on a control path.
+// probeTime bounds the look whether somebody answers at a path.
 const probeTime = time.Second
 
-// newSuffix marks a control socket that does not have its permissions yet.
+// newSuffix marks a socket that does not have its permissions yet.
 const newSuffix = ".new"
 
-// A ControlListener is a bound control socket.
-type ControlListener struct {
+// openToAll lets everybody connect who may enter the directory.
+const openToAll fs.FileMode = 0o666
+
+// A unixSocket is a bound Unix socket.
+type unixSocket struct {
 	*net.UnixListener
+	use  use
 	path string
 	dir  directory
 	file *os.File // pins the socket's inode, so that it is known again
@@ -34,45 +39,56 @@ type ControlListener struct {
 	closeErr error
 }
 
+// use is what a socket is for, as errors call it, and the key that sets its path.
+type use struct{ noun, key string }
+
+var (
+	forControl = use{"control socket", "control.path"}
+	forProxy   = use{"proxy socket", "proxy.listen"}
+)
+
 // ListenControl binds the control socket at path, whose directory must exist.
 // The socket has the given permissions from the moment it can be seen at path. A
 // socket there that nobody answers on is replaced; nothing else ever is. The
-// error wraps ErrInUse when somebody answers and ErrNotSocket when something
-// else is in the way; after any error nothing is left behind.
+// error, an *Error, wraps ErrInUse when somebody answers and ErrNotSocket when
+// something else is in the way; after any error nothing is left behind.
 //
 // Close removes the socket file, unless another one has taken its place.
-func ListenControl(path string, perm Permissions) (net.Listener, error) {
+func ListenControl(path string, perm Permissions) (*Listener, error) {
+	return listenUnix(path, forControl, perm)
+}
+
+func listenUnix(path string, use use, perm Permissions) (*Listener, error) {
+	l := &unixSocket{use: use, path: path}
 	if len(path) > maxPath {
-		return nil, tooLong(path)
+		return nil, l.tooLong()
 	}
 	uid, gid, err := perm.ids()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := openDirectory(filepath.Dir(path))
-	if err != nil {
-		return nil, noDirectory(path, err)
+	if l.dir, err = openDirectory(filepath.Dir(path)); err != nil {
+		return nil, l.noDirectory(err)
 	}
-	l := &ControlListener{path: path, dir: dir}
 	if err := l.take(perm.mode(), uid, gid); err != nil {
 		l.release()
 		return nil, err
 	}
-	return l, nil
+	return newListener(l), nil
 }
 
 // Addr is the path of the socket.
-func (l *ControlListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+func (l *unixSocket) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 // Close removes the socket file, if it is still this one's, and stops
 // listening. It can be called more than once.
-func (l *ControlListener) Close() error {
+func (l *unixSocket) Close() error {
 	l.close.Do(func() { l.closeErr = errors.Join(l.giveBack(), l.UnixListener.Close(), l.release()) })
 	return l.closeErr
 }
 
 // take gets the path, under the directory's lock.
-func (l *ControlListener) take(mode uint32, uid, gid int) error {
+func (l *unixSocket) take(mode uint32, uid, gid int) error {
 	if err := l.dir.lock(); err != nil {
 		return l.failed("lock its directory", err)
 	}
@@ -95,7 +111,7 @@ func (l *ControlListener) take(mode uint32, uid, gid int) error {
 }
 
 // vacate makes sure that nothing is at the path, or reports what is.
-func (l *ControlListener) vacate() error {
+func (l *unixSocket) vacate() error {
 	st, err := l.dir.stat(l.name())
 	switch {
 	case err == unix.ENOENT:
@@ -103,7 +119,7 @@ func (l *ControlListener) vacate() error {
 	case err != nil:
 		return l.failed("look at it", err)
 	case !isSocket(st):
-		return inTheWay(l.path, st)
+		return l.inTheWay(l.path, st)
 	}
 	if err := l.unanswered(); err != nil {
 		return err
@@ -116,7 +132,7 @@ func (l *ControlListener) vacate() error {
 
 // unanswered is nil when nobody listens on the socket at the path. Anything but
 // a plain refusal counts as somebody: a full backlog, or a datagram socket.
-func (l *ControlListener) unanswered() error {
+func (l *unixSocket) unanswered() error {
 	nc, err := net.DialTimeout("unix", l.path, probeTime)
 	if err == nil {
 		nc.Close()
@@ -133,7 +149,7 @@ func (l *ControlListener) unanswered() error {
 
 // bind listens under the new name. The mode that the socket has before bind is
 // what its file gets, less the umask, so nobody but us can connect.
-func (l *ControlListener) bind() error {
+func (l *unixSocket) bind() error {
 	if err := l.sweep(); err != nil {
 		return err
 	}
@@ -158,13 +174,13 @@ func (l *ControlListener) bind() error {
 }
 
 // sweep removes what a daemon that was killed between bind and rename left.
-func (l *ControlListener) sweep() error {
+func (l *unixSocket) sweep() error {
 	st, err := l.dir.stat(l.newName())
 	if err != nil {
 		return nil
 	}
 	if !isSocket(st) {
-		return inTheWay(filepath.Join(l.dir.Name(), l.newName()), st)
+		return l.inTheWay(filepath.Join(l.dir.Name(), l.newName()), st)
 	}
 	l.dir.remove(l.newName())
 	return nil
@@ -172,7 +188,7 @@ func (l *ControlListener) sweep() error {
 
 // grant sets owner, group and mode of the bound file, by descriptor: in a
 // directory that others can write to, its name may already be something else.
-func (l *ControlListener) grant(mode uint32, uid, gid int) error {
+func (l *unixSocket) grant(mode uint32, uid, gid int) error {
 	file, err := l.dir.pin(l.newName())
 	if err != nil {
 		return l.failed("open the bound socket", err)
@@ -192,7 +208,7 @@ func (l *ControlListener) grant(mode uint32, uid, gid int) error {
 	return nil
 }
 
-func (l *ControlListener) publish() error {
+func (l *unixSocket) publish() error {
 	err := l.dir.rename(l.newName(), l.name())
 	if err == unix.EEXIST {
 		return l.inUse()
@@ -205,7 +221,7 @@ func (l *ControlListener) publish() error {
 
 // giveBack removes the socket file if it is ours. The pinned inode cannot have
 // been used again, so equal numbers mean the same file.
-func (l *ControlListener) giveBack() error {
+func (l *unixSocket) giveBack() error {
 	if err := l.dir.lock(); err != nil {
 		return l.failed("lock its directory", err)
 	}
@@ -227,74 +243,74 @@ func (l *ControlListener) giveBack() error {
 	return nil
 }
 
-// release closes what ListenControl opened besides the listener.
-func (l *ControlListener) release() error {
+// release closes what listenUnix opened besides the listener.
+func (l *unixSocket) release() error {
 	if l.file != nil {
 		l.file.Close()
 	}
 	return l.dir.Close()
 }
 
-func (l *ControlListener) name() string { return filepath.Base(l.path) }
+func (l *unixSocket) name() string { return filepath.Base(l.path) }
 
 // newName tells, in the output of ss, which socket it is, if that fits.
-func (l *ControlListener) newName() string {
+func (l *unixSocket) newName() string {
 	if l.isLong() {
 		return newSuffix
 	}
 	return l.name() + newSuffix
 }
 
-func (l *ControlListener) isLong() bool { return len(l.path+newSuffix) > maxPath }
+func (l *unixSocket) isLong() bool { return len(l.path+newSuffix) > maxPath }
 
-func (l *ControlListener) failed(step string, err error) error {
+func (l *unixSocket) failed(step string, err error) error {
 	return &Error{
 		Code:    codeOf(err),
-		Message: fmt.Sprintf("control socket %s: %s: %s", l.path, step, reasonOf(err)),
+		Message: fmt.Sprintf("%s %s: %s: %s", l.use.noun, l.path, step, reasonOf(err)),
 		Err:     err,
 	}
 }
 
-func (l *ControlListener) inUse() error {
+func (l *unixSocket) inUse() error {
 	return &Error{
 		Code:    "EADDRINUSE",
-		Message: fmt.Sprintf("The control socket %s is already in use by another process.", l.path),
-		Hint:    "stop that process or set a different control.path",
+		Message: fmt.Sprintf("The %s %s is already in use by another process.", l.use.noun, l.path),
+		Hint:    "stop that process or set a different " + l.use.key,
 		Err:     ErrInUse,
 	}
 }
 
-func inTheWay(path string, st unix.Stat_t) error {
+func (l *unixSocket) inTheWay(path string, st unix.Stat_t) error {
 	return &Error{
-		Message: fmt.Sprintf("control socket %s: %s is in the way", path, kindOf(st)),
-		Hint:    "it was left as it is; move it away or set a different control.path",
+		Message: fmt.Sprintf("%s %s: %s is in the way", l.use.noun, path, kindOf(st)),
+		Hint:    "it was left as it is; move it away or set a different " + l.use.key,
 		Err:     ErrNotSocket,
 	}
 }
 
-func (l *ControlListener) chownRefused(err error) error {
+func (l *unixSocket) chownRefused(err error) error {
 	return &Error{
 		Code:    codeOf(err),
-		Message: fmt.Sprintf("Could not set control socket owner/group on %s: %s.", l.path, reasonOf(err)),
+		Message: fmt.Sprintf("Could not set %s owner/group on %s: %s.", l.use.noun, l.path, reasonOf(err)),
 		Hint:    "only root can give it to another user; others can set control.group to a group they are in",
 		Err:     err,
 	}
 }
 
-func tooLong(path string) error {
+func (l *unixSocket) tooLong() error {
 	return &Error{
 		Code:    "ENAMETOOLONG",
-		Message: fmt.Sprintf("control socket %s: the path has %d bytes, a socket's can have %d", path, len(path), maxPath),
-		Hint:    "set a shorter control.path",
+		Message: fmt.Sprintf("%s %s: the path has %d bytes, a socket's can have %d", l.use.noun, l.path, len(l.path), maxPath),
+		Hint:    "set a shorter " + l.use.key,
 		Err:     unix.ENAMETOOLONG,
 	}
 }
 
-func noDirectory(path string, err error) error {
+func (l *unixSocket) noDirectory(err error) error {
 	return &Error{
 		Code:    codeOf(err),
-		Message: fmt.Sprintf("control socket %s: directory %s: %s", path, filepath.Dir(path), reasonOf(err)),
-		Hint:    "create the directory or set a different control.path",
+		Message: fmt.Sprintf("%s %s: directory %s: %s", l.use.noun, l.path, filepath.Dir(l.path), reasonOf(err)),
+		Hint:    "create the directory or set a different " + l.use.key,
 		Err:     err,
 	}
 }
@@ -307,6 +323,8 @@ func kindOf(st unix.Stat_t) string {
 		return "a directory"
 	case unix.S_IFLNK:
 		return "a symbolic link"
+	case unix.S_IFIFO:
+		return "a pipe"
 	}
 	return "something that is no socket"
 }
