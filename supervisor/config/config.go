@@ -66,12 +66,13 @@ type Config struct {
 	expected []expectation
 }
 
-// Proxy is the stable address and how traffic is moved behind it.
+// Proxy is the stable address and how traffic is moved behind it. Host and Port
+// are those of the first TCP address in Listen, the defaults when there is none.
 type Proxy struct {
 	Host         string
 	Port         int // 0 is any free port
 	UpstreamHost string
-	Listen       []string // addresses; Host:Port when not given
+	Listen       []string // all addresses: host:port, or unix:/path, which is absolute
 
 	HealthPath       string        // default of Health.Path
 	HealthTimeout    time.Duration // default of Health.Timeout

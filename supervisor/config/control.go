@@ -31,6 +31,9 @@ func (v value) control(c *Config) Control {
 		path.wrong(fmt.Sprintf("must be at most %d bytes long: %s", maxSocketPath, clip(control.Path, 200)),
 			path.set("a shorter path", "/run/rollbridge/control.sock"))
 	}
+	if c.Proxy.listensOn(control.Path) {
+		path.wrong("must not be an address of proxy.listen: "+control.Path, path.set("another path", "/run/rollbridge/control.sock"))
+	}
 	return control
 }
 

@@ -27,6 +27,7 @@ func (old *Config) LiveChanges(next *Config) []string {
 	note("statePath", old.StatePath != next.StatePath)
 	note("proxy.host", old.Proxy.Host != next.Proxy.Host)
 	note("proxy.port", old.Proxy.Port != next.Proxy.Port)
+	note("proxy.listen", !old.Proxy.sameListen(next.Proxy) && !(old.Proxy.isPlain() && next.Proxy.isPlain()))
 	note("proxy.upstreamHost", old.Proxy.UpstreamHost != next.Proxy.UpstreamHost)
 	note("processes", !old.sameProcesses(next))
 	return changed

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -32,23 +31,9 @@ func (v value) proxy() Proxy {
 		CloseSpread:         m.get("closeSpreadMs").duration(DefaultCloseSpread),
 		UpgradeDrainTimeout: m.get("upgradeDrainTimeoutMs").duration(DefaultUpgradeDrainTimeout),
 	}
-	p.address(m)
+	p.addresses(m)
 	p.UpstreamHost = m.get("upstreamHost").host(upstreamDefault(p.Host))
 	return p
-}
-
-// address reads host and port, or the one address of listen in their place.
-func (p *Proxy) address(m mapping) {
-	host, port, listen := m.get("host"), m.get("port"), m.get("listen")
-	p.Host = host.host(DefaultProxyHost)
-	p.Port = port.port(DefaultProxyPort)
-	if h, n, ok := listen.address(); ok {
-		if host.given() && h != p.Host || port.given() && n != p.Port {
-			listen.complain("proxy.listen and proxy.host, proxy.port name different addresses", "keep proxy.listen, and remove proxy.host and proxy.port")
-		}
-		p.Host, p.Port = h, n
-	}
-	p.Listen = []string{net.JoinHostPort(p.Host, strconv.Itoa(p.Port))}
 }
 
 // upstreamDefault is where a process is reached that the proxy's host does not
@@ -92,41 +77,6 @@ func (v value) port(fallback int) int {
 }
 
 func isPort(f float64) bool { return isInteger(f) && f >= 0 && f <= 65535 }
-
-// address reads the one address of a list; ok is false when it is not given,
-// or wrong.
-func (v value) address() (host string, port int, ok bool) {
-	const fix = "set proxy.listen to a list of one host:port, for example `listen: [\"127.0.0.1:8182\"]`"
-	if !v.given() {
-		return "", 0, false
-	}
-	items, ok := v.items(fix)
-	if !ok {
-		return "", 0, false
-	}
-	if len(items) != 1 {
-		v.wrong("must hold exactly one address", fix+"; several addresses are not supported yet")
-		return "", 0, false
-	}
-	s, _ := items[0].asText()
-	host, digits, err := net.SplitHostPort(s)
-	n, bad := strconv.ParseUint(digits, 10, 16)
-	if err != nil || bad != nil || !isHost(host) {
-		items[0].wrong("must be an address host:port", fix+listenHint(s))
-		return "", 0, false
-	}
-	return host, int(n), true
-}
-
-func listenHint(s string) string {
-	switch {
-	case strings.HasPrefix(s, "unix:"):
-		return "; Unix sockets are not supported yet"
-	case strings.HasPrefix(s, ":"):
-		return "; to listen on all addresses write 0.0.0.0" + clip(s, 10)
-	}
-	return ""
-}
 
 // prefixes reads the trusted proxies. The word "unix" adds nothing: peers on a
 // Unix socket have no address, and are always trusted.

@@ -200,6 +200,11 @@ processes:
 			"upstreamHost: 127.0.0.1", "upstreamHost: 127.0.0.3", "id: job", "id: job2"),
 			[]string{"application", "control", "statePath", "proxy.host", "proxy.port", "proxy.upstreamHost", "processes"}},
 		{next("application: shop", "application: a"), []string{"application", "control"}}, // the default path moves along
+		{next("host: 127.0.0.1, port: 1,", `listen: ["127.0.0.1:1"],`), nil},
+		{next("host: 127.0.0.1, port: 1,", `listen: ["127.0.0.1:1", "unix:/s"],`), []string{"proxy.listen"}},
+		{next("host: 127.0.0.1, port: 1,", `listen: ["unix:/s", "127.0.0.1:1"],`), []string{"proxy.listen"}},
+		{next("host: 127.0.0.1, port: 1,", `listen: ["unix:/s"],`), []string{"proxy.port", "proxy.listen"}},
+		{next("host: 127.0.0.1, port: 1,", `listen: ["127.0.0.1:2", "127.0.0.1:1"],`), []string{"proxy.port", "proxy.listen"}},
 		{next("{mode: \"0600\"}", "{}"), []string{"control"}},
 		{next("{mode: \"0600\"}", "{mode: \"0600\", owner: me}"), []string{"control"}},
 		{next("id: job,", "id: job, policy: singleton,"), []string{"processes"}},
