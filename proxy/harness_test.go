@@ -31,10 +31,13 @@ type world struct {
 }
 
 // newWorld starts a proxy before the upstream at addr; "" is none.
-func newWorld(t testing.TB, upstream string) *world {
+func newWorld(t testing.TB, upstream string) *world { return worldOn(t, listenLocal(t), upstream) }
+
+// worldOn is newWorld on another listener.
+func worldOn(t testing.TB, l net.Listener, upstream string) *world {
 	w := &world{t: t}
 	w.Proxy = New(w.defaults())
-	w.addr = w.listen()
+	w.addr = w.serve(l)
 	if upstream != "" {
 		w.up = NewUpstream("r1", upstream)
 		w.Switch(w.up)
@@ -59,8 +62,8 @@ func (w *world) noted() string {
 	return fmt.Sprint(errors.Join(w.errors...))
 }
 
-func (w *world) listen() string {
-	l := listenLocal(w.t)
+// serve has the proxy serve l until the end, and returns its address.
+func (w *world) serve(l net.Listener) string {
 	served := make(chan error, 1)
 	go func() { served <- w.Serve(l) }()
 	w.t.Cleanup(func() {
@@ -112,7 +115,7 @@ func rawApp(t testing.TB, answer func(c *rawConn)) string {
 			c.SetDeadline(time.Now().Add(patience))
 			conns.Go(func() {
 				defer c.Close()
-				answer(&rawConn{t, c.(*net.TCPConn), bufio.NewReader(c)})
+				answer(&rawConn{t, c.(streamConn), bufio.NewReader(c)})
 			})
 		}
 	})
@@ -123,19 +126,33 @@ func rawApp(t testing.TB, answer func(c *rawConn)) string {
 // rawConn is a connection on which every byte counts.
 type rawConn struct {
 	t testing.TB
-	*net.TCPConn
+	streamConn
 	r *bufio.Reader
+}
+
+// streamConn is what *net.TCPConn and *net.UnixConn have in common.
+type streamConn interface {
+	net.Conn
+	CloseWrite() error
 }
 
 func (w *world) dial() *rawConn {
 	w.t.Helper()
-	c, err := net.Dial("tcp", w.addr)
+	network := "tcp"
+	if strings.HasPrefix(w.addr, "/") {
+		network = "unix"
+	}
+	return w.using(net.Dial(network, w.addr))
+}
+
+func (w *world) using(c net.Conn, err error) *rawConn {
+	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(patience))
-	return &rawConn{w.t, c.(*net.TCPConn), bufio.NewReader(c)}
+	return &rawConn{w.t, c.(streamConn), bufio.NewReader(c)}
 }
 
 func (c *rawConn) send(format string, args ...any) *rawConn {
@@ -188,7 +205,7 @@ func (c *rawConn) ended() {
 
 // reset closes the connection with a reset.
 func (c *rawConn) reset() {
-	c.SetLinger(0)
+	c.streamConn.(*net.TCPConn).SetLinger(0)
 	c.Close()
 }
 

@@ -111,23 +111,6 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 }
 
-func TestPeerOnUnixSocketIsTrusted(t *testing.T) {
-	w := newWorld(t, rawApp(t, echoHead))
-	l, err := net.Listen("unix", t.TempDir()+"/s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go w.Serve(l)
-	c, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close\r\n\r\n")
-	got, _ := io.ReadAll(c)
-	mustContain(t, string(got), "X-Forwarded-For: 1.2.3.4\r\n")
-}
-
 func TestAnswersPassAsTheyAre(t *testing.T) {
 	for name, row := range map[string]struct{ method, answer, head, body string }{
 		"two cookies":     {"GET", "200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n", "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n", ""},

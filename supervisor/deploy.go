@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"rollbridge/socket/control"
@@ -263,10 +262,7 @@ func (s *Supervisor) awaitDrained(ctx context.Context, op *operation, r *release
 // reloadConfig reads the configuration again, and refuses what a running daemon
 // cannot take over. clientPath is the file the client read, if it told.
 func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
-	// What runs may have been planned from an older file than the one the daemon
-	// was started with; what cannot change live has to be as the daemon has it.
-	current := s.opt.Config
-	if err := sameFile(clientPath, current.File); err != nil {
+	if err := sameFile(clientPath, s.opt.Config.File); err != nil {
 		return nil, err
 	}
 	defer s.opt.OnReload()()
@@ -275,13 +271,8 @@ func (s *Supervisor) reloadConfig(clientPath string) (*config.Config, error) {
 		return nil, err
 	}
 	s.setProblem(fileProblem, "")
-	if changes := current.LiveChanges(next); len(changes) > 0 {
-		return nil, &control.Error{
-			Code: "restart-needed",
-			Message: fmt.Sprintf("Config changes to %s cannot be applied live; restart the Rollbridge daemon before deploying.",
-				strings.Join(changes, ", ")),
-			Hint: "take these changes back, or restart the daemon",
-		}
+	if err := s.checkLive(next); err != nil {
+		return nil, err
 	}
 	return next, nil
 }

@@ -76,7 +76,7 @@ func (w *world) start(places StatePaths) {
 	w.runner = &fakeRunner{w.host, newFakeDaemon()}
 	w.Supervisor = New(Options{
 		Config: cfg, Load: w.load, Parse: parseShop, Runner: w.runner, Proxy: proxy.New(proxy.Options{}),
-		ProxyAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8182}, Log: slog.New(slog.DiscardHandler),
+		Listening: []net.Addr{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8182}}, Log: slog.New(slog.DiscardHandler),
 		Probe: w.probe, State: places, BootID: w.boot, disk: w.diskOf(w.runner.daemon),
 	})
 }

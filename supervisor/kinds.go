@@ -38,6 +38,7 @@ var kindOf = func() map[string]Kind {
 var kinds = []Kind{
 	{"proxy listening", "f06509b30d2148adbad2f8ffcbed7a7d", info},
 	{"control socket listening", "efbedfaf539940f5ab0688855813d700", info},
+	{"sockets differ from the configuration", "882d3746c32b4cf28b7d03fcb8ade72d", warning},
 	{"daemon started", "8366267edc944b57b2f541598bb5f23c", notice},
 	{"service manager not told", "0b5671dc0a514562b97dd6854d74ffcb", warning},
 	{"loop stands still", "5a09ff312f2d47658a2c1e04d249f0d0", failure},

@@ -199,12 +199,14 @@ type Orphan struct {
 	ReleaseID *string `json:"releaseId"`
 }
 
-// ProxyStatus is the stable address. Port is the bound one.
+// ProxyStatus is the stable address. Host and Port are those of the first TCP
+// address, "" and 0 without one; Port is the bound one.
 type ProxyStatus struct {
-	Host         string `json:"host"`
-	Port         int    `json:"port"`
-	UpstreamHost string `json:"upstreamHost"`
-	Held         int    `json:"held"` // requests waiting for the active process
+	Host         string   `json:"host"`
+	Port         int      `json:"port"`
+	UpstreamHost string   `json:"upstreamHost"`
+	Held         int      `json:"held"`   // requests waiting for the active process
+	Listen       []string `json:"listen"` // all addresses: host:port with the bound port, or unix:/path
 }
 
 // ReleaseStatus is one deployment of one release.

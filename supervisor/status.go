@@ -120,12 +120,15 @@ func daemonFigures() *DaemonFigures {
 }
 
 func (s *Supervisor) proxyStatusLocked() ProxyStatus {
-	status := ProxyStatus{
-		Host: s.opt.Config.Proxy.Host, Port: s.opt.Config.Proxy.Port,
-		UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held(),
-	}
-	if addr, ok := s.opt.ProxyAddr.(*net.TCPAddr); ok {
-		status.Port = addr.Port
+	status := ProxyStatus{UpstreamHost: s.config.Proxy.UpstreamHost, Held: s.proxy.Held(), Listen: []string{}}
+	for _, addr := range s.opt.Listening {
+		status.Listen = append(status.Listen, address(addr))
+		if tcp, ok := addr.(*net.TCPAddr); ok && status.Port == 0 {
+			status.Host, status.Port = s.opt.Config.Proxy.Host, tcp.Port
+			if s.opt.Sockets != nil {
+				status.Host, _, _ = net.SplitHostPort(addr.String())
+			}
+		}
 	}
 	return status
 }

@@ -27,9 +27,12 @@ type Options struct {
 	Parse     func(source []byte) (*config.Config, error) // reads a text as if it stood in Config's file
 	Runner    runner.Runner
 	Proxy     *proxy.Proxy
-	ProxyAddr net.Addr // where Proxy listens
+	Listening []net.Addr // where Proxy listens
 	Log       *slog.Logger
 	Runtime   DaemonRuntime
+	// Sockets are those that systemd has passed; nil when the daemon has bound
+	// its own.
+	Sockets *Sockets
 	// RunnerReason is why this runner was chosen, when nobody named one.
 	RunnerReason string
 	Archive      Archive // where Log and the output of processes end up, if they can be read there

@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -71,8 +66,9 @@ type daemon struct {
 	herald     *herald
 
 	version         string
-	proxyListener   net.Listener
-	controlListener net.Listener
+	proxyListeners  []*socket.Listener
+	controlListener *socket.Listener
+	sockets         *supervisor.Sockets // nil when the listeners are our own
 
 	defect atomic.Pointer[error] // the first actor's that ended by itself
 }
@@ -145,7 +141,8 @@ func (d *daemon) join() error {
 		Parse:     func(source []byte) (*config.Config, error) { return config.LoadSource(file, source) },
 		Runner:    d.runner,
 		Proxy:     d.proxy,
-		ProxyAddr: d.proxyListener.Addr(),
+		Listening: d.listening(),
+		Sockets:   d.sockets,
 		Log:       d.log,
 		Runtime:   program,
 		Archive:   d.archive,
@@ -160,14 +157,6 @@ func (d *daemon) join() error {
 	d.version = program.Version
 	d.noteListeners()
 	return nil
-}
-
-// noteListeners records where it listens.
-func (d *daemon) noteListeners() {
-	host, port, _ := net.SplitHostPort(d.proxyListener.Addr().String())
-	number, _ := strconv.Atoi(port)
-	d.note("proxy listening", map[string]any{"host": host, "port": number})
-	d.note("control socket listening", map[string]any{"path": d.config.Control.Path})
 }
 
 // noteStart records that it serves.
@@ -216,63 +205,6 @@ func (d *daemon) connectionFailed(peer control.Peer, err error) {
 	d.note("control connection error", map[string]any{"code": code, "error": err.Error(), "peerPid": peer.PID, "peerUid": peer.UID})
 }
 
-// listen binds the proxy's address and the control socket, whose rights hold
-// from the first moment.
-func (d *daemon) listen(ctx context.Context) (err error) {
-	host, port := d.config.Proxy.Host, strconv.Itoa(d.config.Proxy.Port)
-	if d.proxyListener, err = socket.ListenTCP(net.JoinHostPort(host, port)); err != nil {
-		return d.explainListen(ctx, err)
-	}
-	c := d.config.Control
-	if err := privateDirectory(c.Path); err != nil {
-		return d.explainListen(ctx, err)
-	}
-	perm := socket.Permissions{Owner: c.Owner, Group: c.Group}
-	if c.Mode != nil {
-		perm.Mode = *c.Mode
-	}
-	if d.controlListener, err = socket.ListenControl(c.Path, perm); err != nil {
-		return d.explainListen(ctx, err)
-	}
-	return nil
-}
-
-// privateDirectory makes sure that the control socket's directory is there. By
-// default it lies where everybody can write, and has to be ours alone.
-func privateDirectory(path string) error {
-	dir := filepath.Dir(path)
-	_, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(dir, fmt.Sprintf("/tmp/rollbridge-%d/", os.Getuid())) {
-		return socket.PrivateDir(dir)
-	}
-	return nil
-}
-
-// explainListen says why there is no listener, and who has it when that is a
-// daemon.
-func (d *daemon) explainListen(ctx context.Context, err error) error {
-	var refused *socket.Error
-	if !errors.As(err, &refused) {
-		return err
-	}
-	inUse := errors.Is(err, socket.ErrInUse)
-	if !inUse && !errors.Is(err, unix.EADDRINUSE) {
-		return complaint(refused.Message, refused.Hint)
-	}
-	found, err := control.Probe(ctx, d.config.Control.Path)
-	switch {
-	case err != nil, found.Kind == control.Nobody, !inUse && found.Kind == control.Stranger:
-		return complaint(refused.Message, refused.Hint)
-	case !inUse:
-		return complaint(refused.Message, fmt.Sprintf("a Rollbridge daemon for application %q is already running: rollbridge status", found.Application))
-	}
-	var conflict *control.Error
-	if err := found.Conflict(d.config.Control.Path); errors.As(err, &conflict) {
-		return complaint(conflict.Message, conflict.Hint)
-	}
-	return err
-}
-
 // run takes up what earlier daemons have left, and serves until everything is
 // stopped, or left to the next daemon. Commands are answered from the first
 // moment; clients wait to be accepted until it is known where their requests go.
@@ -287,7 +219,9 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 		return advised(err)
 	}
 	go d.mindSignals(signals)
-	go d.actor("proxy", func() error { return d.proxy.Serve(d.proxyListener) })
+	for _, l := range d.proxyListeners {
+		go d.actor("proxy", func() error { return d.proxy.Serve(l) })
+	}
 	go d.feedWatchdog(telling)
 	select {
 	case <-d.supervisor.Resumed():
@@ -355,9 +289,7 @@ func (d *daemon) close() {
 	if d.controlListener != nil {
 		d.controlListener.Close()
 	}
-	if d.proxyListener != nil {
-		d.proxyListener.Close()
-	}
+	socket.CloseAll(d.proxyListeners)
 	if d.runner != nil {
 		d.runner.close()
 	}

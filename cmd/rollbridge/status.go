@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -82,7 +83,10 @@ func runnerText(st supervisor.StatusResult) string {
 }
 
 func proxyText(st supervisor.StatusResult) string {
-	text := net.JoinHostPort(st.Proxy.Host, strconv.Itoa(st.Proxy.Port))
+	text := strings.Join(st.Proxy.Listen, ", ")
+	if text == "" { // a daemon that knows one address
+		text = net.JoinHostPort(st.Proxy.Host, strconv.Itoa(st.Proxy.Port))
+	}
 	if st.ActiveReleaseID == nil {
 		text += ", no active release"
 	}

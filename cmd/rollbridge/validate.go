@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -52,8 +53,9 @@ type configSummary struct {
 }
 
 type proxySummary struct {
-	Host string `json:"host"`
-	Port int    `json:"port"`
+	Host   string   `json:"host"`
+	Port   int      `json:"port"`
+	Listen []string `json:"listen"` // all addresses
 }
 
 const loadFix = "make sure that the file exists, can be read and is YAML or JSON"
@@ -72,7 +74,7 @@ func (e *env) validate(given string) verdict {
 	case err != nil:
 		return unread(&path, err, loadFix)
 	}
-	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port}}
+	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port, cfg.Proxy.Listen}}
 	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary, Warnings: named(cfg.Warnings(), path)}
 }
 
@@ -116,7 +118,7 @@ func (e *env) writeVerdict(v verdict) error {
 		for _, w := range v.Warnings {
 			fmt.Fprintf(e.Stderr, "warning: %s:%d:%d: %s\nhint: %s\n", w.File, w.Line, w.Column, w.Message, w.Fix)
 		}
-		_, err := fmt.Fprintf(e.Stdout, "%s is valid: %s, proxy on %s:%d.\n", *v.Path, processCount(v.Config.Processes), v.Config.Proxy.Host, v.Config.Proxy.Port)
+		_, err := fmt.Fprintf(e.Stdout, "%s is valid: %s, proxy on %s.\n", *v.Path, processCount(v.Config.Processes), strings.Join(v.Config.Proxy.Listen, ", "))
 		return err
 	case v.Path == nil:
 		return v.err
