@@ -74,6 +74,8 @@ type host struct {
 	dir    string
 	config string
 	env    []string
+	wrap   string     // starts the daemon in place of the program
+	files  []*os.File // that the daemon gets, from descriptor 3 on
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr lockedBuffer
@@ -159,7 +161,8 @@ func (h *host) startDaemon() {
 // spawn starts the daemon and collects its events.
 func (h *host) spawn() {
 	h.t.Helper()
-	h.cmd = exec.Command(binary, "daemon", "--config", h.config)
+	h.cmd = exec.Command(cmp.Or(h.wrap, binary), "daemon", "--config", h.config)
+	h.cmd.ExtraFiles = h.files
 	h.cmd.Env, h.cmd.Stderr, h.cmd.Dir = h.env, &h.stderr, h.dir
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := h.cmd.StdoutPipe()
