@@ -51,7 +51,10 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 
 // loops are the parts of this daemon that must go on.
 func (d *daemon) loops() []loop {
-	loops := []loop{{"supervisor", d.supervisor.Beat}}
+	loops := []loop{{"supervisor", d.supervisor.Beat}, {"control socket", d.controlListener.Beat}}
+	for _, l := range d.proxyListeners {
+		loops = append(loops, loop{"proxy at " + l.Address(), l.Beat})
+	}
 	return loops
 }
 
