@@ -190,13 +190,13 @@ func (o origin) refused(message, hint string) error {
 	return &Error{Message: fmt.Sprintf("socket activation: %s %s", o, message), Hint: hint}
 }
 
-// missing says that a unit has passed nothing while the other one has. Both are
-// started anew together with the daemon, since a socket unit cannot start below
-// a running service.
+// missing says that a unit has passed nothing while the other one has. A socket
+// unit cannot start while its service runs, and the service is started again and
+// again as long as the other one is there: hence the stop.
 func (u Units) missing(o origin) error {
 	hint := "start it, and name it in Sockets= of the service; systemctl list-sockets shows the names"
 	if u.Proxy != "" {
-		hint = fmt.Sprintf("systemctl restart %s %s", u.Proxy, u.Control)
+		hint = fmt.Sprintf("systemctl stop %s %s && systemctl start %[2]s %[1]s", u.Proxy, u.Control)
 	}
 	return &Error{Message: fmt.Sprintf("socket activation: %s has passed no socket", o), Hint: hint}
 }

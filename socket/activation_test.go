@@ -111,7 +111,7 @@ func TestUnusableActivationIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const edit, both = "systemctl edit rollbridge.socket", "systemctl restart rollbridge.socket rollbridge-control.socket"
+	const edit, both = "systemctl edit rollbridge.socket", "systemctl stop rollbridge.socket rollbridge-control.socket && systemctl start rollbridge-control.socket rollbridge.socket"
 	for _, row := range []struct {
 		names         string
 		files         []*os.File

@@ -40,6 +40,12 @@ func prepareMachine() error {
 	if err := os.WriteFile("/run/systemd/system/rollbridge@.service", []byte(daemonUnit), 0o644); err != nil {
 		return err
 	}
+	if err := os.Symlink(program, "/usr/bin/rollbridge"); err != nil {
+		return err
+	}
+	if out, err := exec.Command("groupadd", "--system", "rollbridge").CombinedOutput(); err != nil {
+		return fmt.Errorf("groupadd: %w: %s", err, out)
+	}
 	if out, err := exec.Command("systemctl", "daemon-reload").CombinedOutput(); err != nil {
 		return fmt.Errorf("systemctl daemon-reload: %w: %s", err, out)
 	}
