@@ -40,7 +40,7 @@ func (r *remote) prepare(ctx context.Context, e *env, o startOptions) (*launch, 
 	if pidPath == "" {
 		pidPath = beside + ".pid"
 	}
-	if err := privateDirectory(r.socket); err != nil {
+	if err := controlDirectory(r.config, r.socket); err != nil {
 		return nil, err
 	}
 	pid, err := lockedFile(ctx, e.absolute(pidPath))

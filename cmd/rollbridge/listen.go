@@ -89,15 +89,11 @@ func (d *daemon) bind(ctx context.Context) (err error) {
 	if d.proxyListeners, err = socket.ListenAll(d.config.Proxy.Listen); err != nil {
 		return d.explainProxy(ctx, err)
 	}
-	path, perm := d.config.Control.Path, controlPermissions(d.config, os.Geteuid(), hasGroup)
-	directory := privateDirectory
-	if perm.Group == operators {
-		directory = func(path string) error { return os.MkdirAll(filepath.Dir(path), 0o755) }
-	}
-	if err := directory(path); err != nil {
+	if err := controlDirectory(d.config, d.config.Control.Path); err != nil {
 		return advised(err)
 	}
-	if d.controlListener, err = socket.ListenControl(path, perm); err != nil {
+	perm := controlPermissions(d.config, os.Geteuid(), hasGroup)
+	if d.controlListener, err = socket.ListenControl(d.config.Control.Path, perm); err != nil {
 		return d.explainControl(ctx, err)
 	}
 	return nil
@@ -129,10 +125,14 @@ func hasGroup(name string) bool {
 	return err == nil
 }
 
-// privateDirectory makes sure that the control socket's directory is there. By
-// default it lies where everybody can write, and has to be ours alone.
-func privateDirectory(path string) error {
+// controlDirectory makes sure that the control socket's directory is there. By
+// default it lies where everybody can write, and has to be ours alone; that of an
+// instance of the host is for its operators too.
+func controlDirectory(cfg *config.Config, path string) error {
 	dir := filepath.Dir(path)
+	if controlPermissions(cfg, os.Geteuid(), hasGroup).Group == operators {
+		return os.MkdirAll(dir, 0o755)
+	}
 	_, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(dir, fmt.Sprintf("/tmp/rollbridge-%d/", os.Getuid())) {
 		return socket.PrivateDir(dir)
