@@ -11,10 +11,11 @@ import (
 	"rollbridge/supervisor/config"
 )
 
-var (
-	errRestarting = &control.Error{Code: "restarting", Message: "Rollbridge is restarting", Hint: "try again in a moment"}
-	errDetached   = errors.New("cancelled by the restart of the daemon; everything it started was stopped")
-)
+// ErrRestarting is the answer to a command of a daemon that is about to make way
+// for another one, and has begun nothing.
+var ErrRestarting = &control.Error{Code: "restarting", Message: "Rollbridge is restarting", Hint: "try again in a moment"}
+
+var errDetached = errors.New("cancelled by the restart of the daemon; everything it started was stopped")
 
 // Detach ends the daemon and leaves its processes running, for the next one: it
 // takes no more commands, undoes the operation under way if it has not
@@ -60,7 +61,7 @@ func (s *Supervisor) leave() *operation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.detach(errDetached)
-	return s.refuseLocked(errRestarting, errDetached)
+	return s.refuseLocked(ErrRestarting, errDetached)
 }
 
 // finishRequests stops accepting and lets what is open end by itself for a while;

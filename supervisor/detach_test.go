@@ -22,7 +22,7 @@ func TestDetachLeavesEverythingRunning(t *testing.T) {
 		if slices.Contains(w.host.read(), "stop web@v1") {
 			t.Error("the drain went on")
 		}
-		if _, err := w.deploy("v3"); !errors.Is(err, errRestarting) {
+		if _, err := w.deploy("v3"); !errors.Is(err, ErrRestarting) {
 			t.Errorf("a deploy after it: %v", err)
 		}
 		w.kill(errors.New("the process ends"))

@@ -87,7 +87,7 @@ func (e *env) runDaemon(ctx context.Context, o daemonOptions) error {
 	}
 	cfg, broken, err := e.loadForDaemon(o)
 	if err != nil {
-		return err
+		return e.runUnconfigured(ctx, o, signals, err)
 	}
 	output, journalled := e.logOutput(cfg.Application)
 	lines := newLineWriter(output)
@@ -153,6 +153,7 @@ func (d *daemon) join() error {
 		Broken:       d.broken,
 	})
 	d.supervisor.Commands(d.control)
+	d.addHang()
 	d.herald = d.newHerald()
 	d.version = program.Version
 	d.noteListeners()
@@ -214,15 +215,17 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 	telling, told := context.WithCancel(ctx)
 	defer told()
 	go d.herald.run(telling)
-	go d.actor("control socket", func() error { return d.control.Serve(d.controlListener) })
+	go d.actor("control socket", func() error { return d.control.Serve(d.hangable("control socket", d.controlListener)) })
 	if err := d.supervisor.Resume(ctx); err != nil {
 		return advised(err)
 	}
 	go d.mindSignals(signals)
 	for _, l := range d.proxyListeners {
-		go d.actor("proxy", func() error { return d.proxy.Serve(l) })
+		go d.actor("proxy", func() error { return d.proxy.Serve(d.hangable("proxy", l)) })
 	}
-	go d.feedWatchdog(telling)
+	go feedWatchdog(telling, d.supervisor.Ending(), d.loops(), func(loop string) {
+		d.note("loop stands still", map[string]any{"loop": loop})
+	})
 	select {
 	case <-d.supervisor.Resumed():
 		d.noteStart()
@@ -232,7 +235,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 	}
 	<-d.supervisor.Done()
 	d.stayDown(ctx)
-	d.awaitAnswers()
+	awaitAnswers(d.control)
 	return errors.Join(d.brokenDown(), d.supervisor.Err())
 }
 
@@ -272,11 +275,11 @@ func (d *daemon) brokenDown() error {
 }
 
 // awaitAnswers lets the last answer reach its client.
-func (d *daemon) awaitAnswers() {
+func awaitAnswers(commands *control.Mux) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		d.control.Wait()
+		commands.Wait()
 	}()
 	select {
 	case <-answered:

@@ -26,9 +26,9 @@ type watchdog struct {
 	hung   func(loop string) // told when a loop begins to stand still
 }
 
-// feedWatchdog feeds it until the end of the daemon begins, if the service
-// manager expects that.
-func (d *daemon) feedWatchdog(ctx context.Context) {
+// feedWatchdog feeds it until ctx ends, or the end of the daemon begins, if the
+// service manager expects that. hung is told when a loop begins to stand still.
+func feedWatchdog(ctx context.Context, ending <-chan struct{}, loops []loop, hung func(loop string)) {
 	limit := systemd.WatchdogLimit()
 	if limit <= 0 {
 		return
@@ -37,15 +37,12 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 	defer cancel()
 	go func() {
 		select {
-		case <-d.supervisor.Ending():
+		case <-ending:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	w := watchdog{
-		loops: d.loops(), every: limit / 4, notify: systemd.Notify,
-		hung: func(loop string) { d.note("loop stands still", map[string]any{"loop": loop}) },
-	}
+	w := watchdog{loops: loops, every: limit / 4, notify: systemd.Notify, hung: hung}
 	w.run(ctx)
 }
 

@@ -19,6 +19,10 @@ type Options struct {
 	// OnConnError is told when a connection fails or is turned away.
 	OnConnError func(peer Peer, err error)
 
+	// Otherwise is the error that answers a command without a handler; by default
+	// that it does not exist.
+	Otherwise func(command string) error
+
 	MaxLine     int // bytes of a line; 1 MiB
 	MaxConns    int // open at once; 256. One more is answered busy and closed
 	MaxInFlight int // commands at once on a connection; 64. Further ones are read later
@@ -40,6 +44,9 @@ func (o Options) withDefaults() Options {
 	o.LineTimeout = cmp.Or(o.LineTimeout, 60*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 15*time.Minute)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	if o.Otherwise == nil {
+		o.Otherwise = func(command string) error { return unknown(command) }
+	}
 	if o.OnError == nil {
 		o.OnError = func(Peer, string, error) {}
 	}

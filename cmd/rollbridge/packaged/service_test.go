@@ -1,0 +1,211 @@
+package packaged
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// prepared installs the package and deploys v1.
+func prepared(s *server) {
+	s.t.Helper()
+	s.install("old")
+	s.configure()
+	s.deploy("v1")
+	s.answers("v1")
+}
+
+func TestRestartsUnderLoad(t *testing.T) {
+	each(t, func(s *server) {
+		prepared(s)
+		before := s.pids()
+		s.underLoad(func() {
+			for range 20 {
+				s.sh("systemctl restart rollbridge")
+			}
+			s.sh("systemctl restart rollbridge.socket") // all three
+		})
+		s.equal("processes after the restarts", s.pids(), before)
+		s.answers("v1")
+	})
+}
+
+// asking opens a connection for each request and writes down how curl ends.
+const asking = `
+while ! test -e /root/enough; do
+  code=0
+  curl -sS -o /dev/null --max-time 30 --connect-timeout 5 http://127.0.0.1:8182/release || code=$?
+  echo $code
+done > /root/asked
+`
+
+// Requests that a daemon has taken die with it; connections do not.
+func TestKilledDaemonsUnderNewConnections(t *testing.T) {
+	each(t, func(s *server) {
+		prepared(s)
+		before := s.pids()
+		s.write("/root/ask", asking)
+		s.sh("systemd-run --quiet --unit=ask sh /root/ask")
+		for range 5 {
+			daemon := s.daemonPID()
+			s.sh("kill -KILL " + daemon)
+			s.awaitDaemon(daemon)
+		}
+		s.sh("touch /root/enough")
+		s.await("! systemctl is-active ask.service")
+		for code, n := range counts(s.sh("cat /root/asked")) {
+			switch code {
+			case "0":
+				if n < 20 {
+					t.Errorf("only %d requests", n)
+				}
+			case "52", "56": // taken, and cut
+				if n > 5 {
+					t.Errorf("%d requests were cut by 5 kills", n)
+				}
+			default:
+				t.Errorf("curl exited %s, %d times", code, n)
+			}
+		}
+		s.equal("processes after the kills", s.pids(), before)
+	})
+}
+
+func counts(lines string) map[string]int {
+	n := map[string]int{}
+	for line := range strings.FieldsSeq(lines) {
+		n[line]++
+	}
+	return n
+}
+
+// A daemon that hangs, in whatever way, is ended by the watchdog of systemd and
+// started anew, and nothing that it runs ends.
+func TestWatchdog(t *testing.T) {
+	each(t, func(s *server) {
+		prepared(s)
+		before := s.pids()
+		watchdogs := 0
+		noticed := func(how, daemon string) {
+			t.Helper()
+			s.awaitDaemon(daemon)
+			watchdogs++
+			s.equal(how+": processes", s.pids(), before)
+			s.answers("v1")
+			if n := strings.Count(s.sh("journalctl --no-pager -u rollbridge"), "atchdog timeout"); n != watchdogs {
+				t.Errorf("%s: the journal tells of %d watchdog timeouts, want %d", how, n, watchdogs)
+			}
+		}
+		daemon := s.daemonPID()
+		s.sh("systemctl kill --kill-whom=main -s STOP rollbridge")
+		noticed("stopped by a signal", daemon)
+
+		// A build in which loops can be made to hang.
+		s.sh("install -m 755 /built/hanging /usr/bin/rollbridge && systemctl restart rollbridge")
+		for _, loop := range []string{"supervisor", "proxy", "control socket"} {
+			daemon := s.daemonPID()
+			s.hang(loop)
+			noticed("the "+loop+" loop hangs", daemon)
+			s.contains("events", s.sh("rollbridge events --json"), `"loop": "`+loop)
+		}
+	})
+}
+
+// hang has a loop stand still: it does from its next connection on.
+func (s *server) hang(loop string) {
+	s.t.Helper()
+	const socket = "/run/rollbridge/rollbridge/control.sock"
+	s.sh(fmt.Sprintf(`(printf '{"command":"hang","loop":"%s"}\n'; sleep 0.5) | timeout 5 curl -sS -N --unix-socket %s telnet://localhost || true`, loop, socket))
+	s.sh("timeout 1 curl -sS http://127.0.0.1:8182/release || true")
+	s.sh("timeout 1 curl -sS --unix-socket " + socket + " http://localhost/ || true")
+}
+
+// Without descriptors, and with more clients than it can take, a daemon is no
+// daemon that hangs.
+func TestOverloadIsNoHang(t *testing.T) {
+	each(t, func(s *server) {
+		s.install("old")
+		s.write("/etc/systemd/system/rollbridge.service.d/few.conf", "[Service]\nLimitNOFILE=200\nWatchdogSec=2s\n")
+		s.configure()
+		s.deploy("v1")
+		daemon := s.daemonPID()
+		s.write("/root/idle", "for i in $(seq 400); do exec {fd}<>/dev/tcp/127.0.0.1/8182; done\nsleep 8\n")
+		s.sh("ulimit -n 1000; bash /root/idle")
+		s.equal("the daemon", s.daemonPID(), daemon)
+		s.answers("v1")
+		s.contains("events", s.sh("rollbridge events --json"), "too many open files")
+	})
+}
+
+func TestShutdownStaysDown(t *testing.T) {
+	each(t, func(s *server) {
+		prepared(s)
+		s.sh("rollbridge shutdown")
+		s.await("! systemctl is-active rollbridge.socket && ! systemctl is-active rollbridge-control.socket && ! systemctl is-active rollbridge.service")
+		s.equal("processes", s.sh("pgrep -u app || true"), "")
+		if out, err := s.try("rollbridge status"); err == nil || !strings.Contains(out, "systemctl start rollbridge") {
+			t.Errorf("status of a daemon that was shut down: %v, %s", err, out)
+		}
+		s.sh("systemctl start rollbridge.socket")
+		s.answers("v1")
+	})
+}
+
+// A start and an end that take longer than systemd would wait by itself.
+func TestLongStartsAndEnds(t *testing.T) {
+	each(t, func(s *server) {
+		s.install("old")
+		s.write("/etc/systemd/system/rollbridge.service.d/short.conf", "[Service]\nTimeoutStartSec=6s\n")
+		s.configure()
+		s.write("/etc/rollbridge/rollbridge.yaml", strings.Replace(shopConfig, "command: exec ./shop web", "command: sleep 12; exec ./shop web", 1))
+		s.deploy("v1")
+		if err := s.Reboot(); err != nil {
+			t.Fatal(err)
+		}
+		s.await("systemctl is-active rollbridge.service")
+		s.answers("v1")
+		s.equal("restarts", s.sh("systemctl show -P NRestarts rollbridge.service"), "0")
+
+		s.sh("rm /etc/systemd/system/rollbridge.service.d/short.conf")
+		s.write("/etc/rollbridge/rollbridge.yaml", strings.Replace(shopConfig, "command: exec ./shop worker, gracefulStopMs: 2000",
+			`command: 'trap "sleep 9; exit 0" TERM; while :; do sleep 0.1; done', gracefulStopMs: 60000`, 1))
+		s.deploy("v2")
+		s.write("/run/systemd/system/rollbridge.service.d/90-short.conf", "[Service]\nTimeoutStopSec=6s\n")
+		s.sh("systemctl daemon-reload")
+		begun := time.Now()
+		s.sh("systemctl stop rollbridge.socket")
+		if took := time.Since(begun); took < 8*time.Second {
+			t.Errorf("the end took %s, it was cut short", took)
+		}
+		s.equal("the result", s.sh("systemctl show -P Result rollbridge.service"), "success")
+		s.equal("processes", s.sh("pgrep -u app || true"), "")
+	})
+}
+
+// Without a usable configuration, and none in force, clients are answered.
+func TestWithoutAUsableConfiguration(t *testing.T) {
+	each(t, func(s *server) {
+		broken := strings.Replace(shopConfig, "user: app", "usr: app", 1)
+		s.install("old")
+		s.configure()
+		s.write("/etc/rollbridge/rollbridge.yaml", broken)
+		if out, err := s.try(ask); err == nil || !strings.Contains(out, "503") {
+			t.Errorf("a request: %v, %s", err, out)
+		}
+		s.contains("systemctl status", s.sh("systemctl status --no-pager --full rollbridge"), "no usable configuration", "usr")
+		s.contains("rollbridge status", s.sh("rollbridge status --text"), "no usable configuration", "usr")
+		if out, err := s.try("rollbridge deploy --release-path /srv/shop/releases/v1 --release-id v1"); err == nil || !strings.Contains(out, "usr") {
+			t.Errorf("a deploy: %v, %s", err, out)
+		}
+		s.write("/etc/rollbridge/rollbridge.yaml", shopConfig)
+		s.deploy("v1")
+		s.answers("v1")
+
+		// With one in force the next daemon goes on with that.
+		s.write("/etc/rollbridge/rollbridge.yaml", broken)
+		s.sh("systemctl daemon-reload && systemctl restart rollbridge.socket")
+		s.answers("v1")
+		s.contains("systemctl status", s.sh("systemctl status --no-pager --full rollbridge"), "v1 active", "cannot be used")
+	})
+}
