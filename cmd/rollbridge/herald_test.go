@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,10 +39,11 @@ func (m *hearer) heard() []string {
 func TestHerald(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m hearer
-		line := "shop: taking up what runs"
+		var line atomic.Value
+		line.Store("shop: taking up what runs")
 		changed, ending := make(chan struct{}, 1), make(chan struct{})
 		h := &herald{
-			line: func() string { return line }, changed: changed, ending: ending,
+			line: func() string { return line.Load().(string) }, changed: changed, ending: ending,
 			start: 12 * time.Second, end: 7 * time.Second,
 			notify: m.notify, failed: func(err error) { t.Error(err) }, ready: make(chan struct{}),
 		}
@@ -53,7 +55,7 @@ func TestHerald(t *testing.T) {
 				t.Errorf("%s: told %q, want %q", when, got, want)
 			}
 		}
-		expect("at the start", "STATUS="+line)
+		expect("at the start", "STATUS="+line.Load().(string))
 		time.Sleep(2*freshly + time.Second)
 		expect("a start that takes long", patience, patience)
 		time.Sleep(2 * freshly)
@@ -63,12 +65,12 @@ func TestHerald(t *testing.T) {
 		expect("ready", "READY=1")
 		time.Sleep(10 * freshly)
 		expect("nothing happens")
-		line = "shop: v42\nactive 1 min"
+		line.Store("shop: v42\nactive 1 min")
 		changed <- struct{}{}
 		expect("a change", "STATUS=shop: v42 active 1 min")
-		line = "shop: v42 active 2 min"
+		line.Store("shop: v42 active 2 min")
 		time.Sleep(freshly)
-		expect("a change by itself", "STATUS="+line)
+		expect("a change by itself", "STATUS="+line.Load().(string))
 		done := h.reloading()
 		done()
 		if got := m.heard(); len(got) != 2 || !strings.HasPrefix(got[0], "RELOADING=1\nMONOTONIC_USEC=") || got[1] != "READY=1" {
@@ -85,20 +87,19 @@ func TestHerald(t *testing.T) {
 func TestHeraldTellsOnceThatItCannot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed := make(chan struct{}, 1)
-		failed := 0
-		n := 0
+		var failed, n atomic.Int32
 		h := &herald{
-			line: func() string { n++; return strings.Repeat("x", n) }, changed: changed,
+			line: func() string { return strings.Repeat("x", int(n.Add(1))) }, changed: changed,
 			notify: func(string) error { return errors.New("no room") },
-			failed: func(error) { failed++ },
+			failed: func(error) { failed.Add(1) },
 		}
 		go h.run(t.Context())
 		for range 3 {
 			changed <- struct{}{}
 			synctest.Wait()
 		}
-		if failed != 1 || n < 4 {
-			t.Errorf("told %d times that %d messages did not arrive, want once", failed, n)
+		if failed.Load() != 1 || n.Load() < 4 {
+			t.Errorf("told %d times that %d messages did not arrive, want once", failed.Load(), n.Load())
 		}
 	})
 }
