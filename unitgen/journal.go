@@ -29,7 +29,7 @@ func identifier(spec config.Spec) string {
 			text += "+" + strconv.Itoa(spec.Generation)
 		}
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
 
 // fields are the journal fields of every line of the unit. Over the restarts of
@@ -70,12 +70,12 @@ func description(spec config.Spec) string {
 	if spec.User != "" {
 		text += " (user " + spec.User + ")"
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
 
-// oneLine leaves out what a line of a unit file cannot hold as it is: control
+// OneLine leaves out what a line of a unit file cannot hold as it is: control
 // characters, space around it, a backslash at its end.
-func oneLine(text string) string {
+func OneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -17,6 +17,7 @@ var settings = []setting{
 	{property: "CollectMode", section: "Unit", key: "CollectMode", write: plain},
 	{property: "StartLimitIntervalUSec", section: "Unit", key: "StartLimitIntervalSec", write: span},
 	{property: "StartLimitBurst", section: "Unit", key: "StartLimitBurst", write: number},
+	{property: "SourcePath", section: "Unit", key: "SourcePath", write: plain},
 
 	{property: "Slice", key: "Slice", write: plain},
 	{property: "Type", key: "Type", write: plain},
@@ -38,6 +39,14 @@ var settings = []setting{
 	{property: "SyslogIdentifier", key: "SyslogIdentifier", write: plain},
 	{property: "LogExtraFields", key: "LogExtraFields", write: quotedWords},
 	{property: "LogRateLimitIntervalUSec", key: "LogRateLimitIntervalSec", write: span},
+
+	{property: "Listen", key: "ListenStream", write: instead},
+	{property: "BindIPv6Only", key: "BindIPv6Only", write: plain},
+	{property: "FreeBind", key: "FreeBind", write: truth},
+	{property: "RemoveOnStop", key: "RemoveOnStop", write: truth},
+	{property: "SocketUser", key: "SocketUser", write: plain},
+	{property: "SocketGroup", key: "SocketGroup", write: plain},
+	{property: "SocketMode", key: "SocketMode", write: mode},
 
 	{property: "AddRef"},
 	{property: "PIDs"},

@@ -11,11 +11,14 @@ func (u Unit) Text() string {
 	kind := kindSection(u.Name)
 	var b strings.Builder
 	for _, section := range []string{"Unit", kind} {
+		text := u.sectionText(section, kind)
+		if text == "" {
+			continue
+		}
 		if b.Len() > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString("[" + section + "]\n")
-		u.writeSection(&b, section, kind)
+		b.WriteString("[" + section + "]\n" + text)
 	}
 	return b.String()
 }
@@ -26,7 +29,8 @@ func kindSection(name string) string {
 	return strings.ToUpper(kind[:1]) + kind[1:]
 }
 
-func (u Unit) writeSection(b *strings.Builder, section, kind string) {
+func (u Unit) sectionText(section, kind string) string {
+	var b strings.Builder
 	for _, property := range u.Properties {
 		s := lookup(property.Name)
 		if s.key == "" || s.section != section && (s.section != "" || section != kind) {
@@ -36,4 +40,5 @@ func (u Unit) writeSection(b *strings.Builder, section, kind string) {
 			b.WriteString(s.key + "=" + text + "\n")
 		}
 	}
+	return b.String()
 }

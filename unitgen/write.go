@@ -13,13 +13,25 @@ import (
 // lines of a unit file (systemd.syntax(7), systemd.unit(5)).
 
 // plain is a text that takes the rest of the line. It has to be a text that
-// oneLine leaves alone.
+// OneLine leaves alone.
 func plain(value any) []string { return []string{specifiers(value.(string))} }
 
 // words are unit names, which keep their backslashes.
 func words(value any) []string {
 	return []string{specifiers(strings.Join(value.([]string), " "))}
 }
+
+// instead is a list of texts that takes the place of what the unit had.
+func instead(value any) []string {
+	lines := []string{""}
+	for _, text := range value.([]string) {
+		lines = append(lines, specifiers(text))
+	}
+	return lines
+}
+
+// mode is the permissions of a file.
+func mode(value any) []string { return []string{fmt.Sprintf("%#04o", value.(uint32))} }
 
 // quotedWords are texts of any kind, each on a line of its own.
 func quotedWords(value any) (lines []string) {
