@@ -20,26 +20,37 @@ func unitsCommand() *command {
 	return &command{
 		name:     "units",
 		synopsis: "[options]",
-		short:    "Show the systemd units of a release",
+		short:    "Show the systemd units of a release, or of the daemon",
 		long: `Prints what systemd runs for a release, as unit files: the services that it
 keeps running, and the scope around the web process, each with its name and its
 command above it. Examples stand for what a deploy decides. Asks no daemon and
-changes nothing.`,
+changes nothing.
+
+With --daemon it prints what systemd makes of the configuration for the units of
+the daemon itself, as drop-ins: where its sockets listen, and how long it may
+take to stop. A configuration that lies elsewhere is read as if it lay in
+/etc/rollbridge.`,
 		example: "rollbridge units --release-path /srv/shop/releases/42",
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&o.path, "release-path", "", "<path> directory of the release (default: an example)")
 			f.StringVar(&o.id, "release-id", "", "<id> id of the release (default: the revision, else an example)")
 			f.StringVar(&o.revision, "revision", "", "<text> revision of the release (default: the release id)")
+			f.BoolVar(&o.daemon, "daemon", false, "show the units of the daemon instead")
 			f.BoolVar(&o.json, "json", false, "print JSON")
 			configFlag(f, &o.config)
 		},
-		run: func(_ context.Context, e *env, _ []string) error { return e.units(o) },
+		run: func(_ context.Context, e *env, _ []string) error {
+			if o.daemon {
+				return e.daemonUnits(o)
+			}
+			return e.units(o)
+		},
 	}
 }
 
 type unitsOptions struct {
 	config, path, id, revision string
-	json                       bool
+	daemon, json               bool
 }
 
 // A plannedUnit is a unit that would run, with the process it is for.
@@ -92,14 +103,10 @@ func unitHost(cfg *config.Config) (unitgen.Host, error) {
 // daemonUnit is the unit of the daemon of an instance of the host; "" when the
 // configuration is none.
 func daemonUnit(file string) string {
-	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	switch {
-	case filepath.Dir(file) != "/etc/rollbridge":
+	if filepath.Dir(file) != config.InstanceDir {
 		return ""
-	case name == "rollbridge":
-		return "rollbridge.service"
 	}
-	return "rollbridge@" + name + ".service"
+	return unitgen.DaemonUnitsOf(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))).Service
 }
 
 // exampleVars are what a deploy would decide, as far as it was not given.
