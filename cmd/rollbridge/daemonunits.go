@@ -22,14 +22,19 @@ func (e *env) daemonUnits(o unitsOptions) error {
 	if given := cmp.Or(o.path, o.id, o.revision); given != "" {
 		return usageFault("--daemon and the options of a release exclude each other", "the daemon's units are the same for all releases")
 	}
-	cfg, err := e.loadForUnits(o.config)
+	path, err := e.configPath(o.config)
+	if err != nil {
+		return err
+	}
+	cfg, err := loadAsInstance(path)
 	if err != nil {
 		return err
 	}
 	hosts, _ := os.ReadFile("/etc/hosts")
 	dropIns, _, problems := unitgen.DaemonDropIns(cfg, unitgen.Hosts(string(hosts)))
 	if len(problems) > 0 {
-		return complaint(problems[0].Message, problems[0].Fix)
+		p := problems[0]
+		return complaint(fmt.Sprintf("%s:%d:%d: %s", path, p.Line, p.Column, p.Message), p.Fix)
 	}
 	if o.json {
 		return e.printDropIns(dropIns)
@@ -38,13 +43,9 @@ func (e *env) daemonUnits(o unitsOptions) error {
 	return err
 }
 
-// loadForUnits reads a configuration as the generator does: as that of an instance
-// of the host, wherever it lies for now.
-func (e *env) loadForUnits(given string) (*config.Config, error) {
-	path, err := e.configPath(given)
-	if err != nil {
-		return nil, err
-	}
+// loadAsInstance reads a configuration as the generator does: as that of an
+// instance of the host, wherever it lies for now.
+func loadAsInstance(path string) (*config.Config, error) {
 	file := filepath.Base(path)
 	name := strings.TrimSuffix(file, filepath.Ext(file))
 	if !unitgen.IsUnitInstance(name) {

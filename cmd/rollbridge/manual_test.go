@@ -57,7 +57,9 @@ var manualNotes = map[string]string{
 	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +
 		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n",
 	"units": "Systemd takes these settings over the bus; `--json` shows them as it does. A scope exists only around a process that runs, so its\n" +
-		"text is for reading only. Names are those of the first deploy of a release id; later ones have `:2`, `:3` after the id.\n",
+		"text is for reading only. Names are those of the first deploy of a release id; later ones have `:2`, `:3` after the id.\n" +
+		"\n`--daemon` prints byte for byte what `rollbridge-generator` has systemd read for a configuration in `/etc/rollbridge`: see\n" +
+		"[systemd.md](systemd.md#the-units-of-the-daemon). What is in force is what `systemctl cat rollbridge.socket` shows.\n",
 	"logs": "With `--follow` each line is `time process [stream] text`. `--since today` begins at midnight where the command runs. When no\n" +
 		"daemon runs and the journal has something, it is shown with a note on stderr and exit code 0: of each process the release\n" +
 		"that wrote last, or those that `--release` and `--since` ask for. See [logging.md](logging.md).\n",
