@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollbridge/supervisor/systemd/systemdtest"
+)
+
+// prepare installs, in a test host, what the package does; but for the program,
+// of which only the units' view is needed here.
+const prepare = `
+groupadd --system rollbridge
+install -m 644 /packaging/rollbridge*.s* /usr/lib/systemd/system/
+install -D -m 755 /programs/rollbridge-generator /usr/libexec/rollbridge/rollbridge-generator
+mkdir -p /usr/lib/systemd/system-generators /etc/rollbridge
+ln -s /usr/libexec/rollbridge/rollbridge-generator /usr/lib/systemd/system-generators/
+cat >/usr/bin/rollbridge <<'END'
+#!/usr/bin/perl
+use IO::Socket::UNIX;
+sub notify { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send(@_) }
+notify "READY=1";
+notify "WATCHDOG=1" while sleep 3;
+END
+chmod 755 /usr/bin/rollbridge
+systemctl daemon-reload
+systemctl enable --quiet rollbridge.socket rollbridge-control.socket rollbridge.service
+`
+
+// each runs a test on hosts with the units and the generator.
+func each(t *testing.T, f func(t *testing.T, h *host)) {
+	packaging, err := filepath.Abs("../../packaging/systemd")
+	must(t, err)
+	programs, err := programs()
+	must(t, err)
+	for _, version := range systemdtest.Versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			h := &host{systemdtest.Start(t, version, packaging+":/packaging", programs+":/programs")}
+			h.sh(t, prepare)
+			f(t, h)
+		})
+	}
+}
+
+var programsDir string // "" until it is made
+
+// programs is a directory with what is tested, built once.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "programs")
+	programsDir = dir
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir, "rollbridge/cmd/rollbridge", "rollbridge/cmd/rollbridge-generator")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("%w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(programsDir)
+	os.Exit(code)
+}
+
+type host struct{ *systemdtest.Host }
+
+// sh runs a script, of which every command must succeed.
+func (h *host) sh(t *testing.T, script string) string {
+	t.Helper()
+	out, err := h.try(script)
+	if err != nil {
+		t.Fatalf("%v:\n%s\n%s", err, script, out)
+	}
+	return out
+}
+
+func (h *host) try(script string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := h.Command(ctx, "sh", "-e", "-c", script).CombinedOutput()
+	return string(out), err
+}
+
+// write writes configurations and has systemd read them.
+func (h *host) write(t *testing.T, configs map[string]string) {
+	t.Helper()
+	for name, text := range configs {
+		must(t, os.WriteFile(filepath.Join(h.Share(), name+".yaml"), []byte(text), 0o644))
+		h.sh(t, "cp /share/"+name+".yaml /etc/rollbridge/")
+	}
+	h.sh(t, "systemctl daemon-reload")
+}
+
+// shows wants lines in what systemctl show says of a unit.
+func (h *host) shows(t *testing.T, unit string, lines ...string) {
+	t.Helper()
+	said := h.sh(t, "systemctl show "+unit)
+	for _, line := range lines {
+		if !strings.Contains("\n"+said, "\n"+line+"\n") {
+			key, _, _ := strings.Cut(line, "=")
+			t.Errorf("%s has not %q but %q", unit, line, regexp.MustCompile(`(?m)^`+key+`=.*$`).FindAllString(said, -1))
+		}
+	}
+}
+
+// connects reports whether somebody listens at a port; host is an address as
+// bash takes it.
+func (h *host) connects(address string) bool {
+	_, err := h.try("exec bash -c ': </dev/tcp/" + address + "'")
+	return err == nil
+}
+
+func TestSystemdTakesEveryAddress(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		at := func(application, host string) string {
+			return strings.Replace(good(application, 9000), "proxy: {", "proxy: {host: '"+host+"', ", 1)
+		}
+		h.sh(t, "echo 127.0.0.9 web.internal >>/etc/hosts; groupadd deploy")
+		h.write(t, map[string]string{
+			"rollbridge": good("main", 8000),
+			"loopback":   at("a", "127.0.0.2"),
+			"ipv6":       at("b", "::1"),
+			"later":      strings.Replace(at("c", "10.9.8.7"), "9000", "9001", 1), // no interface has it
+			"name":       at("d", "web.internal"),
+			"ipv4":       strings.Replace(at("e", "0.0.0.0"), "9000", "9002", 1),
+			"both":       strings.Replace(at("f", "::"), "9000", "9003", 1),
+			"rights":     strings.Replace(good("g", 9004), "user:", "shutdownTimeoutMs: 1500\ncontrol: {path: '/run/50% of it/control.sock', mode: '0600', owner: app, group: deploy}\nuser:", 1),
+		})
+		h.shows(t, "rollbridge.socket", "Listen=127.0.0.1:8000 (Stream)", "FreeBind=no", "UnitFileState=enabled", "FileDescriptorName=proxy")
+		h.shows(t, "rollbridge@loopback.socket", "Listen=127.0.0.2:9000 (Stream)", "FreeBind=no")
+		h.shows(t, "rollbridge@ipv6.socket", "Listen=[::1]:9000 (Stream)")
+		h.shows(t, "rollbridge@later.socket", "Listen=10.9.8.7:9001 (Stream)", "FreeBind=yes")
+		h.shows(t, "rollbridge@name.socket", "Listen=127.0.0.9:9000 (Stream)")
+		h.shows(t, "rollbridge@both.socket", "Listen=[::]:9003 (Stream)", "BindIPv6Only=both")
+		h.shows(t, "rollbridge-control@rights.socket", "Listen=/run/50% of it/control.sock (Stream)", "SocketMode=0600", "SocketUser=app", "SocketGroup=deploy")
+		h.shows(t, "rollbridge-control@both.socket", "Listen=/run/rollbridge/both/control.sock (Stream)", "SocketMode=0660", "SocketGroup=rollbridge", "FileDescriptorName=control")
+		h.shows(t, "rollbridge@rights.service", "TimeoutStopUSec=11.500000s", "SourcePath=/etc/rollbridge/rights.yaml")
+
+		h.sh(t, "sysctl -q -w net.ipv6.bindv6only=1; systemctl start sockets.target")
+		if said := h.sh(t, "systemctl --failed --no-legend"); said != "" {
+			t.Error(said)
+		}
+		for address, want := range map[string]bool{
+			"127.0.0.1/8000": true, "127.0.0.2/8000": false, "127.0.0.2/9000": true, "::1/9000": true, "127.0.0.9/9000": true,
+			"127.0.0.1/9002": true, "::1/9002": false, "127.0.0.1/9003": true, "::1/9003": true,
+		} {
+			if got := h.connects(address); got != want {
+				t.Errorf("%s connects: %v, want %v", address, got, want)
+			}
+		}
+		if said := h.sh(t, "stat -c '%a %U:%G' '/run/50% of it/control.sock' /run/rollbridge/both/control.sock"); said != "600 app:deploy\n660 root:rollbridge\n" {
+			t.Errorf("control sockets are %s", said)
+		}
+	})
+}
+
+func TestVerifyHasNothingToSay(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.write(t, map[string]string{"rollbridge": good("main", 8000), "my-shop": good("shop", 9001)})
+		if said := h.sh(t, "systemd-analyze verify --man=no --generators=yes rollbridge.service rollbridge.socket rollbridge-control.socket "+
+			"rollbridge@my-shop.service rollbridge@my-shop.socket rollbridge-control@my-shop.socket"); said != "" {
+			t.Error(said)
+		}
+		h.sh(t, "mkdir -p /etc/systemd/system/rollbridge.service.d && cp /packaging/hardening.conf /etc/systemd/system/rollbridge.service.d/")
+		if said := h.sh(t, "systemd-analyze verify --man=no --generators=yes rollbridge.service"); said != "" {
+			t.Error(said)
+		}
+	})
+}
+
+// What the command shows is what systemd reads.
+func TestTheCommandShowsWhatSystemdReads(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.write(t, map[string]string{
+			"rollbridge": strings.ReplaceAll(good("main", 8000), "nobody-knows-yet", "app"),
+			"shop":       strings.ReplaceAll(strings.Replace(good("shop", 9001), "port:", "host: localhost, port:", 1), "nobody-knows-yet", "app"),
+		})
+		for _, instance := range []string{"rollbridge", "shop"} {
+			var files []string
+			for _, path := range dropIns(instance) {
+				files = append(files, "/run/systemd/generator/"+path)
+			}
+			want := ""
+			for i, file := range files {
+				if i > 0 {
+					want += "\n"
+				}
+				want += "# " + file + "\n" + h.sh(t, "cat "+file)
+			}
+			if got := h.sh(t, "/programs/rollbridge units --daemon -c /etc/rollbridge/"+instance+".yaml"); got != want {
+				t.Errorf("the command shows\n%s\nbut systemd reads\n%s", got, want)
+			}
+		}
+	})
+}
+
+func TestAPortMovesWithAReloadAndARestartOfTheSocket(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.write(t, map[string]string{"rollbridge": good("main", 8000)})
+		h.sh(t, "systemctl start rollbridge.socket rollbridge.service")
+		if !h.connects("127.0.0.1/8000") {
+			t.Fatal("nobody listens at the first port")
+		}
+		h.sh(t, "sleep 0.01; sed -i s/8000/8001/ /etc/rollbridge/rollbridge.yaml")
+		if said := h.sh(t, "systemctl status --no-pager rollbridge.socket"); !strings.Contains(said, "changed on disk. Run 'systemctl daemon-reload'") {
+			t.Errorf("status does not ask for a reload:\n%s", said)
+		}
+		h.sh(t, "systemctl daemon-reload")
+		h.shows(t, "rollbridge.socket", "Listen=127.0.0.1:8001 (Stream)", "NeedDaemonReload=no")
+		h.sh(t, "systemctl restart rollbridge.socket; systemctl is-active rollbridge.socket rollbridge-control.socket rollbridge.service")
+		if h.connects("127.0.0.1/8000") || !h.connects("127.0.0.1/8001") {
+			t.Error("the listener has not moved")
+		}
+	})
+}
+
+// Before there is a configuration nothing is wrong; when one is written, systemd
+// knows that it has not read it.
+func TestTheFirstConfigurationIsNoticed(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		said := h.sh(t, "systemctl start rollbridge.socket; systemctl status --no-pager rollbridge.socket || :")
+		if strings.Contains(said, "changed on disk") {
+			t.Errorf("without a configuration it says\n%s", said)
+		}
+		h.shows(t, "rollbridge.socket", "ActiveState=inactive", "NeedDaemonReload=no")
+		must(t, os.WriteFile(filepath.Join(h.Share(), "rollbridge.yaml"), []byte(good("main", 8000)), 0o644))
+		h.sh(t, "cp /share/rollbridge.yaml /etc/rollbridge/")
+		if said := h.sh(t, "systemctl start rollbridge.socket"); !strings.Contains(said, "changed on disk. Run 'systemctl daemon-reload'") {
+			t.Errorf("with a new configuration it says %q", said)
+		}
+	})
+}
+
+func TestInstancesComeAndGoWithTheirFiles(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.write(t, map[string]string{"my-shop": good("shop", 9001), "blog": good("blog", 9002)})
+		h.sh(t, "systemctl start rollbridge@my-shop.socket rollbridge@blog.socket")
+		h.sh(t, "systemctl is-active rollbridge@my-shop.socket rollbridge-control@my-shop.socket rollbridge@blog.socket rollbridge-control@blog.socket")
+		if !h.connects("127.0.0.1/9001") || !h.connects("127.0.0.1/9002") {
+			t.Error("an instance does not listen")
+		}
+		if err := h.Reboot(); err != nil {
+			t.Fatal(err)
+		}
+		h.sh(t, "systemctl is-active rollbridge@my-shop.socket rollbridge@my-shop.service rollbridge@blog.service rollbridge-control@blog.socket")
+		h.shows(t, "rollbridge.socket", "ActiveState=inactive", "ConditionResult=no")
+
+		h.sh(t, "systemctl stop rollbridge@blog.socket; rm /etc/rollbridge/blog.yaml; systemctl daemon-reload")
+		if said := h.sh(t, "systemctl list-dependencies --plain sockets.target multi-user.target; ls /run/systemd/generator"); strings.Contains(said, "blog") {
+			t.Errorf("there is still something of it:\n%s", said)
+		}
+		h.sh(t, "systemctl mask --quiet rollbridge@my-shop.socket rollbridge-control@my-shop.socket rollbridge@my-shop.service")
+		if err := h.Reboot(); err != nil {
+			t.Fatal(err)
+		}
+		if said, _ := h.try("systemctl --no-legend list-units --state=active,failed 'rollbridge*'"); said != "" {
+			t.Errorf("masked and removed instances: %s", said)
+		}
+	})
+}
+
+// A broken file is told of, and takes nobody else with it.
+func TestABrokenFileFailsNeitherAReloadNorABoot(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.write(t, map[string]string{"rollbridge": good("main", 8000), "good": good("good", 9001), "shop": good("shop", 9002), "never": "{"})
+		h.sh(t, "mkdir -p /var/lib/rollbridge/shop; cp /etc/rollbridge/shop.yaml /var/lib/rollbridge/shop/active.yaml")
+		h.write(t, map[string]string{"rollbridge": broken, "shop": broken})
+		const problem = "/etc/rollbridge/shop.yaml:2:9: unknown key proxy.prot; hint: did you mean `port`?"
+		told := h.sh(t, "journalctl --sync; journalctl --no-pager -b -t rollbridge-generator -p warning -o cat")
+		for _, want := range []string{problem, "/etc/rollbridge/never.yaml:1:2: invalid YAML", "/etc/rollbridge/rollbridge.yaml: there are no settings of an earlier deploy"} {
+			if !strings.Contains(told, want) {
+				t.Errorf("the journal does not tell %q:\n%s", want, told)
+			}
+		}
+		if err := h.Reboot(); err != nil {
+			t.Fatal(err)
+		}
+		h.sh(t, "systemctl is-active rollbridge.socket rollbridge@good.socket rollbridge@good.service rollbridge@shop.socket rollbridge@shop.service")
+		h.shows(t, "rollbridge.socket", "Listen=127.0.0.1:8182 (Stream)")
+		for address, want := range map[string]bool{"127.0.0.1/8182": true, "127.0.0.1/9001": true, "127.0.0.1/9002": true, "127.0.0.1/8000": false} {
+			if got := h.connects(address); got != want {
+				t.Errorf("%s connects: %v, want %v", address, got, want)
+			}
+		}
+		if said := h.sh(t, "systemctl --failed --no-legend"); said != "" {
+			t.Errorf("failed: %s", said)
+		}
+		if said := h.sh(t, "systemctl cat rollbridge@shop.socket"); !strings.Contains(said, "# "+problem) {
+			t.Errorf("systemctl cat does not tell %q:\n%s", problem, said)
+		}
+	})
+}
