@@ -1,129 +1,27 @@
-package main
+package installed
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"rollbridge/supervisor/systemd/systemdtest"
+	"rollbridge/unitgen"
 )
 
-// prepare installs, in a test host, what the package does; but for the program,
-// of which only the units' view is needed here.
-const prepare = `
-groupadd --system rollbridge
-install -m 644 /packaging/rollbridge*.s* /usr/lib/systemd/system/
-install -D -m 755 /programs/rollbridge-generator /usr/libexec/rollbridge/rollbridge-generator
-mkdir -p /usr/lib/systemd/system-generators /etc/rollbridge
-ln -s /usr/libexec/rollbridge/rollbridge-generator /usr/lib/systemd/system-generators/
-cat >/usr/bin/rollbridge <<'END'
-#!/usr/bin/perl
-use IO::Socket::UNIX;
-sub notify { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send(@_) }
-notify "READY=1";
-notify "WATCHDOG=1" while sleep 3;
-END
-chmod 755 /usr/bin/rollbridge
-systemctl daemon-reload
-systemctl enable --quiet rollbridge.socket rollbridge-control.socket rollbridge.service
-`
-
-// each runs a test on hosts with the units and the generator.
-func each(t *testing.T, f func(t *testing.T, h *host)) {
-	packaging, err := filepath.Abs("../../packaging/systemd")
-	must(t, err)
-	programs, err := programs()
-	must(t, err)
-	for _, version := range systemdtest.Versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			h := &host{systemdtest.Start(t, version, packaging+":/packaging", programs+":/programs")}
-			h.sh(t, prepare)
-			f(t, h)
-		})
-	}
+// good is a configuration that can be used, with a user that the generator
+// cannot know.
+func good(application string, port int) string {
+	return fmt.Sprintf("application: %s\nproxy: {port: %d}\nuser: nobody-knows-yet\nprocesses:\n  - {id: web, policy: proxied, command: ./web, port: {from: 18000, to: 18099}}\n", application, port)
 }
 
-var programsDir string // "" until it is made
-
-// programs is a directory with what is tested, built once.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "programs")
-	programsDir = dir
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir, "rollbridge/cmd/rollbridge", "rollbridge/cmd/rollbridge-generator")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("%w\n%s", err, out)
-	}
-	return dir, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	os.RemoveAll(programsDir)
-	os.Exit(code)
-}
-
-type host struct{ *systemdtest.Host }
-
-// sh runs a script, of which every command must succeed.
-func (h *host) sh(t *testing.T, script string) string {
-	t.Helper()
-	out, err := h.try(script)
-	if err != nil {
-		t.Fatalf("%v:\n%s\n%s", err, script, out)
-	}
-	return out
-}
-
-func (h *host) try(script string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	out, err := h.Command(ctx, "sh", "-e", "-c", script).CombinedOutput()
-	return string(out), err
-}
-
-// write writes configurations and has systemd read them.
-func (h *host) write(t *testing.T, configs map[string]string) {
-	t.Helper()
-	for name, text := range configs {
-		must(t, os.WriteFile(filepath.Join(h.Share(), name+".yaml"), []byte(text), 0o644))
-		h.sh(t, "cp /share/"+name+".yaml /etc/rollbridge/")
-	}
-	h.sh(t, "systemctl daemon-reload")
-}
-
-// shows wants lines in what systemctl show says of a unit.
-func (h *host) shows(t *testing.T, unit string, lines ...string) {
-	t.Helper()
-	said := h.sh(t, "systemctl show "+unit)
-	for _, line := range lines {
-		if !strings.Contains("\n"+said, "\n"+line+"\n") {
-			key, _, _ := strings.Cut(line, "=")
-			t.Errorf("%s has not %q but %q", unit, line, regexp.MustCompile(`(?m)^`+key+`=.*$`).FindAllString(said, -1))
-		}
-	}
-}
-
-// connects reports whether somebody listens at a port; host is an address as
-// bash takes it.
-func (h *host) connects(address string) bool {
-	_, err := h.try("exec bash -c ': </dev/tcp/" + address + "'")
-	return err == nil
-}
+// broken is one with a mistake.
+var broken = strings.Replace(good("broken", 9009), "port", "prot", 1)
 
 func TestSystemdTakesEveryAddress(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		at := func(application, host string) string {
 			return strings.Replace(good(application, 9000), "proxy: {", "proxy: {host: '"+host+"', ", 1)
 		}
@@ -168,6 +66,7 @@ func TestSystemdTakesEveryAddress(t *testing.T) {
 
 func TestVerifyHasNothingToSay(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		h.write(t, map[string]string{"rollbridge": good("main", 8000), "my-shop": good("shop", 9001)})
 		if said := h.sh(t, "systemd-analyze verify --man=no --generators=yes rollbridge.service rollbridge.socket rollbridge-control.socket "+
 			"rollbridge@my-shop.service rollbridge@my-shop.socket rollbridge-control@my-shop.socket"); said != "" {
@@ -183,14 +82,15 @@ func TestVerifyHasNothingToSay(t *testing.T) {
 // What the command shows is what systemd reads.
 func TestTheCommandShowsWhatSystemdReads(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		h.write(t, map[string]string{
 			"rollbridge": strings.ReplaceAll(good("main", 8000), "nobody-knows-yet", "app"),
 			"shop":       strings.ReplaceAll(strings.Replace(good("shop", 9001), "port:", "host: localhost, port:", 1), "nobody-knows-yet", "app"),
 		})
 		for _, instance := range []string{"rollbridge", "shop"} {
 			var files []string
-			for _, path := range dropIns(instance) {
-				files = append(files, "/run/systemd/generator/"+path)
+			for _, d := range unitgen.BareDropIns(instance, "") {
+				files = append(files, "/run/systemd/generator/"+d.Path())
 			}
 			want := ""
 			for i, file := range files {
@@ -208,6 +108,7 @@ func TestTheCommandShowsWhatSystemdReads(t *testing.T) {
 
 func TestAPortMovesWithAReloadAndARestartOfTheSocket(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		h.write(t, map[string]string{"rollbridge": good("main", 8000)})
 		h.sh(t, "systemctl start rollbridge.socket rollbridge.service")
 		if !h.connects("127.0.0.1/8000") {
@@ -230,6 +131,7 @@ func TestAPortMovesWithAReloadAndARestartOfTheSocket(t *testing.T) {
 // knows that it has not read it.
 func TestTheFirstConfigurationIsNoticed(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		said := h.sh(t, "systemctl start rollbridge.socket; systemctl status --no-pager rollbridge.socket || :")
 		if strings.Contains(said, "changed on disk") {
 			t.Errorf("without a configuration it says\n%s", said)
@@ -245,6 +147,7 @@ func TestTheFirstConfigurationIsNoticed(t *testing.T) {
 
 func TestInstancesComeAndGoWithTheirFiles(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		h.write(t, map[string]string{"my-shop": good("shop", 9001), "blog": good("blog", 9002)})
 		h.sh(t, "systemctl start rollbridge@my-shop.socket rollbridge@blog.socket")
 		h.sh(t, "systemctl is-active rollbridge@my-shop.socket rollbridge-control@my-shop.socket rollbridge@blog.socket rollbridge-control@blog.socket")
@@ -274,6 +177,7 @@ func TestInstancesComeAndGoWithTheirFiles(t *testing.T) {
 // A broken file is told of, and takes nobody else with it.
 func TestABrokenFileFailsNeitherAReloadNorABoot(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
 		h.write(t, map[string]string{"rollbridge": good("main", 8000), "good": good("good", 9001), "shop": good("shop", 9002), "never": "{"})
 		h.sh(t, "mkdir -p /var/lib/rollbridge/shop; cp /etc/rollbridge/shop.yaml /var/lib/rollbridge/shop/active.yaml")
 		h.write(t, map[string]string{"rollbridge": broken, "shop": broken})
