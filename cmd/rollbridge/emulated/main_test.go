@@ -18,5 +18,5 @@ func TestMain(m *testing.M) {
 		appMain(os.Args[2])
 		return
 	}
-	systemdtest.MainVM(m, "rollbridge/cmd/rollbridge")
+	systemdtest.MainVM(m, "rollbridge/cmd/rollbridge", "rollbridge/cmd/rollbridge-generator")
 }
