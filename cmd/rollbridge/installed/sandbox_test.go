@@ -122,7 +122,7 @@ shared tmp yes
 	}
 }
 
-// works deploys twice, and restarts the daemon.
+// works deploys twice, restarts the daemon and moves its address.
 func works(t *testing.T, h *host, hooks bool) {
 	must(t, os.WriteFile(filepath.Join(h.Share(), "look"), []byte(look), 0o644))
 	h.sh(t, "cp /share/look /srv/; for r in v1 v2; do install -D -m 755 /programs/minimal /srv/shop/$r/app; done")
@@ -139,12 +139,16 @@ func works(t *testing.T, h *host, hooks bool) {
 
 	pids := "cat /sys/fs/cgroup/rollbridge.slice/rollbridge-shop.slice/rollbridge-shop.web.v2.1.scope/cgroup.procs; systemctl show --property=MainPID rollbridge-shop.worker.v2.service"
 	before := h.sh(t, pids)
-	h.sh(t, "systemctl restart rollbridge.service")
-	if got := h.sh(t, "curl -sS http://127.0.0.1:8182/; rollbridge logs --process web >/dev/null"); got != "hello from release v2\n" {
-		t.Errorf("after a restart of the daemon: %s", got)
-	}
-	if after := h.sh(t, pids); after != before {
-		t.Errorf("after a restart of the daemon processes are\n%s\nand were\n%s", after, before)
+	for _, restart := range []string{
+		"systemctl restart rollbridge.service; curl -sS http://127.0.0.1:8182/",
+		"sed -i s/8182/8183/ /etc/rollbridge/rollbridge.yaml; systemctl daemon-reload; systemctl restart rollbridge.socket; curl -sS http://127.0.0.1:8183/",
+	} {
+		if got := h.sh(t, restart+"; rollbridge logs --process web >/dev/null"); got != "hello from release v2\n" {
+			t.Errorf("after %s: %s", restart, got)
+		}
+		if after := h.sh(t, pids); after != before {
+			t.Errorf("after %s processes are\n%s\nand were\n%s", restart, after, before)
+		}
 	}
 }
 

@@ -15,9 +15,18 @@ import (
 
 const manual = "../../../docs/systemd.md"
 
-// before is what the manual takes for granted.
+// before is what the manual takes for granted: the package, an application, a
+// journal that is kept.
 const before = `
-install -m 755 /share/rollbridge /usr/local/bin/rollbridge
+groupadd --system rollbridge
+install -m 755 /share/rollbridge /usr/bin/
+install -D -m 755 /share/rollbridge-generator /usr/libexec/rollbridge/rollbridge-generator
+install -m 644 /share/systemd/rollbridge*.s* /usr/lib/systemd/system/
+mkdir -p /etc/rollbridge /usr/lib/systemd/system-generators
+ln -s /usr/libexec/rollbridge/rollbridge-generator /usr/lib/systemd/system-generators/
+systemctl daemon-reload
+systemctl enable --quiet rollbridge.service
+
 useradd --create-home shop
 for release in v1 v2; do install -D -m 755 /share/minimal /srv/shop/releases/$release/app; done
 mkdir -p /var/log/journal && systemctl restart systemd-journald
@@ -38,12 +47,12 @@ func TestCommandsOfTheManualCanBePasted(t *testing.T) {
 				paste(t, h, block)
 			}
 		}
-		answers(t, h, 8182, "v1-limits")
+		answers(t, h, 8183, "v1-limits")
 		answers(t, h, 8282, "v1")
 		if err := h.Reboot(); err != nil {
 			t.Fatal(err)
 		}
-		answers(t, h, 8182, "v1-limits")
+		answers(t, h, 8183, "v1-limits")
 		answers(t, h, 8282, "v1")
 		paste(t, h, "systemctl is-active rollbridge-shop.broker.service rollbridge-shop.scheduler.service rollbridge-shop.worker.v1-limits.service")
 	})
@@ -70,16 +79,17 @@ func blocksOf(t *testing.T, page string) []string {
 	return blocks
 }
 
-// build builds rollbridge and the application into the directory that a host
-// shares.
+// build puts what the package has, and the application, into the directory that a
+// host shares.
 func build(t *testing.T, dir string) {
 	t.Helper()
-	for name, path := range map[string]string{"rollbridge": "rollbridge/cmd/rollbridge", "minimal": "rollbridge/examples/minimal"} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), path)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", path, err, out)
-		}
+	cmd := exec.Command("go", "build", "-o", dir, "rollbridge/cmd/rollbridge", "rollbridge/cmd/rollbridge-generator", "rollbridge/examples/minimal")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "systemd"), os.DirFS("../../../packaging/systemd")); err != nil {
+		t.Fatal(err)
 	}
 }
 
