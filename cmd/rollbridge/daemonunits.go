@@ -26,7 +26,7 @@ func (e *env) daemonUnits(o unitsOptions) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := loadAsInstance(path)
+	cfg, err := e.loadAsInstance(path)
 	if err != nil {
 		return err
 	}
@@ -45,14 +45,18 @@ func (e *env) daemonUnits(o unitsOptions) error {
 
 // loadAsInstance reads a configuration as the generator does: as that of an
 // instance of the host, wherever it lies for now.
-func loadAsInstance(path string) (*config.Config, error) {
-	file := filepath.Base(path)
-	name := strings.TrimSuffix(file, filepath.Ext(file))
-	if !unitgen.IsUnitInstance(name) {
+func (e *env) loadAsInstance(path string) (*config.Config, error) {
+	options := config.DefaultOptions()
+	dir, base := filepath.Split(e.absolute(path))
+	name := strings.TrimSuffix(base, filepath.Ext(base))
+	switch {
+	case options.IsInstance(filepath.Join(dir, base)) && filepath.Clean(dir) != config.InstanceDir:
+		return nil, complaint(path+" is of a user's own daemon, whose units are not made of its configuration", "docs/systemd.md, \"Without root\", has a unit for it")
+	case !unitgen.IsUnitInstance(name):
 		return nil, complaint(fmt.Sprintf("%q cannot be the name of an instance", name),
 			"rename the file: begin with a letter or digit, then use letters, digits, dots, underscores and hyphens")
 	}
-	cfg, err := config.DefaultOptions().LoadAs(path, config.InstanceFile(name))
+	cfg, err := options.LoadAs(path, config.InstanceFile(name))
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		return nil, invalidConfig(path, problems)

@@ -34,7 +34,7 @@ func TestSystemdTakesEveryAddress(t *testing.T) {
 			"name":       at("d", "web.internal"),
 			"ipv4":       strings.Replace(at("e", "0.0.0.0"), "9000", "9002", 1),
 			"both":       strings.Replace(at("f", "::"), "9000", "9003", 1),
-			"rights":     strings.Replace(good("g", 9004), "user:", "shutdownTimeoutMs: 1500\ncontrol: {path: '/run/50% of it/control.sock', mode: '0600', owner: app, group: deploy}\nuser:", 1),
+			"rights":     strings.Replace(good("g", 9004), "user:", "shutdownTimeoutMs: 1500\ncontrol: {path: '/run/50% of it/#\"a\";\\x20\\.sock', mode: '0600', owner: app, group: deploy}\nuser:", 1),
 		})
 		h.shows(t, "rollbridge.socket", "Listen=127.0.0.1:8000 (Stream)", "FreeBind=no", "UnitFileState=enabled", "FileDescriptorName=proxy")
 		h.shows(t, "rollbridge@loopback.socket", "Listen=127.0.0.2:9000 (Stream)", "FreeBind=no")
@@ -42,7 +42,7 @@ func TestSystemdTakesEveryAddress(t *testing.T) {
 		h.shows(t, "rollbridge@later.socket", "Listen=10.9.8.7:9001 (Stream)", "FreeBind=yes")
 		h.shows(t, "rollbridge@name.socket", "Listen=127.0.0.9:9000 (Stream)")
 		h.shows(t, "rollbridge@both.socket", "Listen=[::]:9003 (Stream)", "BindIPv6Only=both")
-		h.shows(t, "rollbridge-control@rights.socket", "Listen=/run/50% of it/control.sock (Stream)", "SocketMode=0600", "SocketUser=app", "SocketGroup=deploy")
+		h.shows(t, "rollbridge-control@rights.socket", `Listen=/run/50% of it/#\"a\";\\x20\\.sock (Stream)`, "SocketMode=0600", "SocketUser=app", "SocketGroup=deploy")
 		h.shows(t, "rollbridge-control@both.socket", "Listen=/run/rollbridge/both/control.sock (Stream)", "SocketMode=0660", "SocketGroup=rollbridge", "FileDescriptorName=control")
 		h.shows(t, "rollbridge@rights.service", "TimeoutStopUSec=11.500000s", "SourcePath=/etc/rollbridge/rights.yaml")
 
@@ -58,7 +58,7 @@ func TestSystemdTakesEveryAddress(t *testing.T) {
 				t.Errorf("%s connects: %v, want %v", address, got, want)
 			}
 		}
-		if said := h.sh(t, "stat -c '%a %U:%G' '/run/50% of it/control.sock' /run/rollbridge/both/control.sock"); said != "600 app:deploy\n660 root:rollbridge\n" {
+		if said := h.sh(t, "stat -c '%a %U:%G' '/run/50% of it/#\"a\";\\x20\\.sock' /run/rollbridge/both/control.sock"); said != "600 app:deploy\n660 root:rollbridge\n" {
 			t.Errorf("control sockets are %s", said)
 		}
 	})
