@@ -24,7 +24,7 @@ type Lookup func(name string) (netip.Addr, bool)
 // listens, an IPv4 address wins over an IPv6 one.
 func Hosts(text string) Lookup {
 	return func(name string) (found netip.Addr, ok bool) {
-		if name == "localhost" {
+		if strings.EqualFold(name, "localhost") {
 			return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
 		}
 		for line := range strings.Lines(text) {
@@ -41,8 +41,9 @@ func Hosts(text string) Lookup {
 	}
 }
 
-// proxyAddresses are the addresses of the proxy, each once.
-func proxyAddresses(c *config.Config, lookup Lookup) (all []Address, problems config.Problems) {
+// Addresses are those at which systemd listens for the proxy of a daemon, each
+// once. The problems are what keeps systemd from making the daemon's sockets.
+func Addresses(c *config.Config, lookup Lookup) (all []Address, problems config.Problems) {
 	for _, text := range c.Proxy.Listen {
 		a, message, fix := parseAddress(text, lookup)
 		switch {
@@ -56,7 +57,7 @@ func proxyAddresses(c *config.Config, lookup Lookup) (all []Address, problems co
 			all = append(all, a)
 		}
 	}
-	return all, problems
+	return all, append(problems, controlProblems(c)...)
 }
 
 // listenKey is the key that an address was most probably read from.

@@ -43,19 +43,13 @@ type DropIn struct {
 }
 
 // DaemonDropIns are the drop-ins for the units of the daemon with that
-// configuration, and the addresses at which its sockets listen. The problems are
-// of addresses that systemd cannot listen at; there are no drop-ins then.
-func DaemonDropIns(c *config.Config, lookup Lookup, notes ...string) ([]DropIn, []Address, config.Problems) {
-	proxies, problems := proxyAddresses(c, lookup)
-	problems = append(problems, controlProblems(c)...)
-	if len(problems) > 0 {
-		return nil, nil, problems
-	}
+// configuration, whose proxy listens at these addresses.
+func DaemonDropIns(c *config.Config, addresses []Address, notes ...string) []DropIn {
 	all := BareDropIns(instanceOf(c.File), c.File, notes...)
-	all[0].proxySocket(proxies)
+	all[0].proxySocket(addresses)
 	all[1].controlSocket(c.Control)
 	all[2].add("TimeoutStopUSec", uint64((c.ShutdownTimeout + stopMargin).Microseconds()))
-	return all, append(proxies, Address{Path: c.Control.Path}), nil
+	return all
 }
 
 // BareDropIns leave the units of an instance as they are. With them systemd

@@ -49,11 +49,11 @@ func TestDropInsOfTheDaemonAreTheGoldenOnes(t *testing.T) {
 		if s.listen != nil {
 			c.Proxy.Listen = s.listen
 		}
-		dropIns, _, problems := unitgen.DaemonDropIns(c, unitgen.Hosts(hosts), s.notes...)
+		addresses, problems := unitgen.Addresses(c, unitgen.Hosts(hosts))
 		if len(problems) > 0 {
 			t.Errorf("%s: %v", s.golden, problems)
 		}
-		compareDropIns(t, "daemon-"+s.golden, dropIns)
+		compareDropIns(t, "daemon-"+s.golden, unitgen.DaemonDropIns(c, addresses, s.notes...))
 	}
 	compareDropIns(t, "daemon-bare", unitgen.BareDropIns("rollbridge", config.InstanceDir, "There is none."))
 }
@@ -81,8 +81,8 @@ func TestWhatSystemdCannotListenAtIsAProblemWithItsPlace(t *testing.T) {
 		if s.listen != "" {
 			c.Proxy.Listen = []string{s.listen}
 		}
-		dropIns, _, problems := unitgen.DaemonDropIns(c, unitgen.Hosts(hosts))
-		if len(problems) != 1 || dropIns != nil || problems[0].Fix == "" {
+		_, problems := unitgen.Addresses(c, unitgen.Hosts(hosts))
+		if len(problems) != 1 || problems[0].Fix == "" {
 			t.Errorf("%q: %v", s.text, problems)
 			continue
 		}

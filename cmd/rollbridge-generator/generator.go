@@ -19,13 +19,13 @@ type generator struct {
 	dir    string // where units go
 	log    *log
 	lookup unitgen.Lookup
-	taken  []claim
+	taken  []settings // of the instances so far
 }
 
-// A claim is what an instance has that no other can have.
-type claim struct {
-	file, application string
-	addresses         []unitgen.Address
+// Settings are a configuration and where its proxy listens.
+type settings struct {
+	*config.Config
+	addresses []unitgen.Address
 }
 
 // options are those of the daemon. Which users there are is not known yet.
@@ -98,7 +98,7 @@ func (g *generator) instance(name string) {
 		return
 	}
 	p := g.plan(name, file)
-	if p.write(g) && p.boots && name != unitgen.DefaultInstance {
+	if g.write(p.dropIns) && p.boots && name != unitgen.DefaultInstance {
 		g.link(name)
 	}
 }
@@ -109,20 +109,18 @@ type plan struct {
 	boots   bool // it comes up at boot
 }
 
-func (p plan) write(g *generator) bool { return g.write(p.dropIns) }
-
 // plan takes the settings from the configuration; from the one in force if that
 // cannot be used; else there are none.
 func (g *generator) plan(name, file string) plan {
-	c, troubles := g.load(file, file)
+	s, troubles := g.load(file, file)
 	if len(troubles) == 0 {
-		return g.settle(c)
+		return g.settle(s)
 	}
 	g.log.warn(troubles...)
 	active := g.options().Places(file, "").ActiveConfig()
-	if c, unusable := g.load(active, file); len(unusable) == 0 {
+	if s, unusable := g.load(active, file); len(unusable) == 0 {
 		g.log.warn(file + ": until it is mended its units keep the settings of the last deploy, in " + active)
-		return g.settle(c, append([]string{"The configuration cannot be used; these are the settings of the last deploy, in " + active + ".", ""}, troubles...)...)
+		return g.settle(s, append([]string{"The configuration cannot be used; these are the settings of the last deploy, in " + active + ".", ""}, troubles...)...)
 	}
 	without := "Its units are not started at boot."
 	if name == unitgen.DefaultInstance {
@@ -132,55 +130,56 @@ func (g *generator) plan(name, file string) plan {
 	return plan{dropIns: unitgen.BareDropIns(name, file, append([]string{"The configuration cannot be used. " + without, ""}, troubles...)...)}
 }
 
-// load reads the configuration at path as that of an instance, and says what is
-// wrong with it.
-func (g *generator) load(path, file string) (*config.Config, []string) {
+// load reads the settings in the file at path as those of an instance, or says
+// what is wrong with them.
+func (g *generator) load(path, file string) (s settings, troubles []string) {
 	c, err := g.options().LoadAs(g.path(path), file)
 	var problems config.Problems
 	var unread *config.LoadError
 	switch {
 	case errors.As(err, &problems):
-		return nil, lines(problems)
+		return s, lines(problems)
 	case errors.As(err, &unread):
-		return nil, []string{strings.TrimSuffix(unread.Message, ".") + "; hint: it has to be a file of YAML that root can read"}
+		return s, []string{strings.TrimSuffix(unread.Message, ".") + "; hint: it has to be a file of YAML that root can read"}
 	case err != nil:
-		return nil, []string{fmt.Sprintf("%s: %v", path, err)}
+		return s, []string{fmt.Sprintf("%s: %v", path, err)}
 	}
-	if _, _, problems := unitgen.DaemonDropIns(c, g.lookup); len(problems) > 0 {
-		return nil, lines(problems)
-	}
-	return c, nil
+	addresses, problems := unitgen.Addresses(c, g.lookup)
+	return settings{c, addresses}, lines(problems)
 }
 
-// settle makes the drop-ins of a configuration that can be used. An instance that
-// wants what an earlier one has keeps its settings: it may be the one that runs.
-// It does not come up at boot.
-func (g *generator) settle(c *config.Config, notes ...string) plan {
-	_, addresses, _ := unitgen.DaemonDropIns(c, g.lookup)
-	mine := claim{c.File, c.Application, addresses}
-	conflicts := mine.conflicts(g.taken)
-	g.taken = append(g.taken, mine)
+// settle makes the drop-ins of settings that can be used. An instance that wants
+// what an earlier one has keeps its settings: it may be the one that runs. It does
+// not come up at boot.
+func (g *generator) settle(s settings, notes ...string) plan {
+	conflicts := s.conflicts(g.taken)
+	g.taken = append(g.taken, s)
 	g.log.warn(conflicts...)
-	dropIns, _, _ := unitgen.DaemonDropIns(c, g.lookup, append(notes, conflicts...)...)
-	return plan{dropIns, len(conflicts) == 0}
+	return plan{unitgen.DaemonDropIns(s.Config, s.addresses, append(notes, conflicts...)...), len(conflicts) == 0}
 }
 
 // conflicts says what earlier instances have already.
-func (c claim) conflicts(earlier []claim) (all []string) {
+func (s settings) conflicts(earlier []settings) (all []string) {
 	say := func(what, key, file string) {
-		all = append(all, fmt.Sprintf("%s: %s is that of %s, so its units are not started at boot; hint: choose another %s", c.file, what, file, key))
+		all = append(all, fmt.Sprintf("%s: %s is that of %s, so its units are not started at boot; hint: choose another %s", s.File, what, file, key))
 	}
 	for _, e := range earlier {
-		if c.application == e.application {
-			say(fmt.Sprintf("the application %q", c.application), "application", e.file)
+		if s.Application == e.Application {
+			say(fmt.Sprintf("the application %q", s.Application), "application", e.File)
 		}
-		for _, a := range c.addresses {
-			if i := slices.IndexFunc(e.addresses, a.Overlaps); i >= 0 {
-				say("the address "+a.Text(), "address", e.file)
+		theirs := e.sockets()
+		for _, a := range s.sockets() {
+			if slices.ContainsFunc(theirs, a.Overlaps) {
+				say("the address "+a.Text(), "address", e.File)
 			}
 		}
 	}
 	return all
+}
+
+// sockets are all addresses, the control socket's too.
+func (s settings) sockets() []unitgen.Address {
+	return append(slices.Clone(s.addresses), unitgen.Address{Path: s.Control.Path})
 }
 
 // lines are the problems of a file, a line each; not all of a hopeless one.

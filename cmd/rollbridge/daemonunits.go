@@ -31,11 +31,12 @@ func (e *env) daemonUnits(o unitsOptions) error {
 		return err
 	}
 	hosts, _ := os.ReadFile("/etc/hosts")
-	dropIns, _, problems := unitgen.DaemonDropIns(cfg, unitgen.Hosts(string(hosts)))
+	addresses, problems := unitgen.Addresses(cfg, unitgen.Hosts(string(hosts)))
 	if len(problems) > 0 {
 		p := problems[0]
 		return complaint(fmt.Sprintf("%s:%d:%d: %s", path, p.Line, p.Column, p.Message), p.Fix)
 	}
+	dropIns := unitgen.DaemonDropIns(cfg, addresses)
 	if o.json {
 		return e.printDropIns(dropIns)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollbridge/supervisor/config"
 	"rollbridge/unitgen"
 )
 
@@ -61,6 +62,34 @@ func TestSystemdTakesEveryAddress(t *testing.T) {
 		if said := h.sh(t, "stat -c '%a %U:%G' '/run/50% of it/#\"a\";\\x20\\.sock' /run/rollbridge/both/control.sock"); said != "600 app:deploy\n660 root:rollbridge\n" {
 			t.Errorf("control sockets are %s", said)
 		}
+	})
+}
+
+func TestSystemdListensAtSeveralAddresses(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
+		known := func(string) (int, error) { return 0, nil }
+		c, problems := config.Parse(config.InstanceFile("rollbridge"), []byte(good("main", 8000)), config.Options{LookupUser: known})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		c.Proxy.Listen = []string{"127.0.0.1:8000", "[::1]:8000", "[::]:8001", "[fe80::1%lo]:8002", "10.9.8.7:8003", `unix:/run/shop/50% of "it"\x20.sock`}
+		addresses, problems := unitgen.Addresses(c, unitgen.Hosts(""))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		h.write(t, map[string]string{"rollbridge": good("main", 8000)})
+		for _, d := range unitgen.DaemonDropIns(c, addresses) {
+			must(t, os.WriteFile(filepath.Join(h.Share(), "drop-in"), []byte(d.Text()), 0o644))
+			h.sh(t, "install -D -m 644 /share/drop-in /etc/systemd/system/"+d.Path())
+		}
+		h.sh(t, "systemctl daemon-reload; systemctl start rollbridge.socket; systemctl is-active rollbridge.socket")
+		h.shows(t, "rollbridge.socket", "Listen=[::1]:8000 (Stream)", "Listen=[::]:8001 (Stream)", "Listen=[fe80::1]:8002%lo (Stream)", "Listen=10.9.8.7:8003 (Stream)",
+			`Listen=/run/shop/50% of \"it\"\\x20.sock (Stream)`, "FreeBind=yes", "RemoveOnStop=yes")
+		if !h.connects("127.0.0.1/8000") || !h.connects("::1/8000") || !h.connects("127.0.0.1/8001") {
+			t.Error("one does not listen")
+		}
+		h.sh(t, `test -S '/run/shop/50% of "it"\x20.sock'; systemctl stop rollbridge.socket; test ! -e '/run/shop/50% of "it"\x20.sock'`)
 	})
 }
 
