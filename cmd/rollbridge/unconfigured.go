@@ -25,13 +25,16 @@ import (
 type unconfigured struct {
 	file, instance string
 	wrong          error
+	usable         func() error // whether that is still so
 	passed         *socket.Activated
 	program        supervisor.DaemonRuntime
 	started        time.Time
 
 	ending chan struct{} // closed when the end begins
 	once   sync.Once     // closes ending
-	stay   bool          // down, after the end; set before ending is closed
+	// Set before ending is closed.
+	stay bool            // down, after the end
+	last context.Context // of the command that is still answered, if one ends it
 }
 
 // runUnconfigured stands in for a daemon that cannot be configured, if the file
@@ -57,6 +60,7 @@ func (e *env) runUnconfigured(ctx context.Context, o daemonOptions, signals <-ch
 	}
 	u := &unconfigured{
 		file: file, instance: config.PlacesOf(file, "").Name, wrong: wrong,
+		usable: func() error { _, _, err := e.loadForDaemon(o); return err },
 		passed: passed, program: program, started: time.Now(), ending: make(chan struct{}),
 	}
 	output, _ := e.logOutput(u.instance)
@@ -88,7 +92,7 @@ func (u *unconfigured) run(ctx context.Context) {
 	go feedWatchdog(ctx, u.ending, loops, func(string) {})
 	close(h.ready)
 	<-u.ending
-	commands.Close(ctx)
+	commands.Close(u.last)
 	bound, done := context.WithTimeout(ctx, lastWords)
 	defer done()
 	requests.Shutdown(bound)
@@ -102,19 +106,19 @@ func (u *unconfigured) line() string {
 // commands answers all commands of a daemon.
 func (u *unconfigured) commands() *control.Mux {
 	m := control.NewMux(control.Options{Otherwise: u.refuse})
-	control.Handle(m, "status", func(context.Context, struct{}, func(any)) (supervisor.StatusResult, error) {
-		return u.status(), u.mended()
+	control.Handle(m, "status", func(ctx context.Context, _ struct{}, _ func(any)) (supervisor.StatusResult, error) {
+		return u.status(), u.mended(ctx)
 	})
-	control.Handle(m, "shutdown", func(context.Context, struct{}, func(any)) (supervisor.Message, error) {
-		u.end(true)
+	control.Handle(m, "shutdown", func(ctx context.Context, _ struct{}, _ func(any)) (supervisor.Message, error) {
+		u.end(ctx, true)
 		return supervisor.Message{Message: "shutdown"}, nil
 	})
 	return m
 }
 
 // refuse answers the other commands.
-func (u *unconfigured) refuse(string) error {
-	if err := u.mended(); err != nil {
+func (u *unconfigured) refuse(ctx context.Context, _ string) error {
+	if err := u.mended(ctx); err != nil {
 		return err
 	}
 	return &control.Error{
@@ -123,11 +127,11 @@ func (u *unconfigured) refuse(string) error {
 }
 
 // mended ends this daemon when the file can be used now.
-func (u *unconfigured) mended() error {
-	if _, err := config.Load(u.file); err != nil {
+func (u *unconfigured) mended(ctx context.Context) error {
+	if u.usable() != nil {
 		return nil
 	}
-	u.end(false)
+	u.end(ctx, false)
 	return supervisor.ErrRestarting
 }
 
@@ -140,10 +144,10 @@ func (u *unconfigured) status() supervisor.StatusResult {
 	}
 }
 
-// end begins the end, once.
-func (u *unconfigured) end(stay bool) {
+// end begins the end, once, for the command of that context, if it is one's.
+func (u *unconfigured) end(ctx context.Context, stay bool) {
 	u.once.Do(func() {
-		u.stay = stay
+		u.last, u.stay = ctx, stay
 		close(u.ending)
 	})
 }
@@ -151,7 +155,7 @@ func (u *unconfigured) end(stay bool) {
 func (u *unconfigured) mindSignals(signals <-chan os.Signal) {
 	for s := range signals {
 		if s == unix.SIGTERM || s == unix.SIGINT {
-			u.end(false)
+			u.end(context.Background(), false)
 		}
 	}
 }

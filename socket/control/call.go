@@ -48,7 +48,7 @@ func (k *call) answer(line []byte) (answer []byte, command string, err error) {
 	}
 	h := k.conn.mux.handlers[r.command]
 	if h == nil {
-		return nil, "", k.conn.mux.opt.Otherwise(r.command)
+		return nil, "", k.conn.mux.opt.Otherwise(k.context(), r.command)
 	}
 	command = r.command
 	result, err := h(k.context(), r.fields, k.progress(r.progress))

@@ -20,8 +20,8 @@ type Options struct {
 	OnConnError func(peer Peer, err error)
 
 	// Otherwise is the error that answers a command without a handler; by default
-	// that it does not exist.
-	Otherwise func(command string) error
+	// that it does not exist. The context is as that of a handler.
+	Otherwise func(ctx context.Context, command string) error
 
 	MaxLine     int // bytes of a line; 1 MiB
 	MaxConns    int // open at once; 256. One more is answered busy and closed
@@ -45,7 +45,7 @@ func (o Options) withDefaults() Options {
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 15*time.Minute)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	if o.Otherwise == nil {
-		o.Otherwise = func(command string) error { return unknown(command) }
+		o.Otherwise = func(_ context.Context, command string) error { return unknown(command) }
 	}
 	if o.OnError == nil {
 		o.OnError = func(Peer, string, error) {}
