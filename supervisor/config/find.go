@@ -17,6 +17,9 @@ const maxFileSize = 1 << 20
 
 var fileNames = []string{"rollbridge.yaml", "rollbridge.yml", "rollbridge.json"}
 
+// programs are the extensions of configurations that have to be converted.
+var programs = []string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"}
+
 // LoadError is a configuration file that could not be read at all.
 type LoadError struct {
 	Message, Fix string // sentences
@@ -31,14 +34,11 @@ func (e *LoadError) Unwrap() error { return e.Err }
 // calling user, unless that is root, then that of the host. The error, a
 // *LoadError, names what was looked for.
 func Find(dir string) (string, error) {
-	o := DefaultOptions()
-	if own := o.userDir(); o.UID != 0 && own != "" {
-		return find(dir, own, systemDir)
-	}
-	return find(dir, systemDir)
+	return find(dir, DefaultOptions().instanceDirs()...)
 }
 
-// find looks in dir, then for the default instances in the other directories.
+// find looks in dir, then for the default instances in the other directories. One
+// that this user is not let near may be there: its daemon knows.
 func find(dir string, instances ...string) (string, error) {
 	for _, name := range fileNames {
 		if path := filepath.Join(dir, name); isFile(path) {
@@ -46,7 +46,7 @@ func find(dir string, instances ...string) (string, error) {
 		}
 	}
 	for _, home := range instances {
-		if path := filepath.Join(home, fileNames[0]); isFile(path) {
+		if path := filepath.Join(home, fileNames[0]); isFile(path) || isHidden(path) {
 			return path, nil
 		}
 	}
@@ -64,10 +64,16 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// isHidden reports whether nobody tells this user if there is such a file.
+func isHidden(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrPermission)
+}
+
 // Load reads the configuration file at path for the calling process. The error
 // is Problems when the content is bad, else a *LoadError.
 func Load(path string) (*Config, error) {
-	if slices.Contains([]string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"}, filepath.Ext(path)) {
+	if slices.Contains(programs, filepath.Ext(path)) {
 		return nil, javaScript(path)
 	}
 	src, err := readFile(path)

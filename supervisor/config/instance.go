@@ -7,7 +7,7 @@ const InstanceDir = systemDir
 
 // InstanceFile is the configuration file of an instance of the host.
 func InstanceFile(instance string) string {
-	return filepath.Join(InstanceDir, instance+filepath.Ext(fileNames[0]))
+	return filepath.Join(InstanceDir, instance+extension)
 }
 
 // LoadAs reads the configuration at path as if it were the file as, whose place

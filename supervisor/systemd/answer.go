@@ -13,6 +13,9 @@ var ErrExists = errors.New("a unit of that name exists")
 // ErrNoUnit is what calls about a unit answer that is not loaded.
 var ErrNoUnit = errors.New("no such unit")
 
+// ErrDenied is what calls that change something answer a user who may not.
+var ErrDenied = errors.New("systemd does not let this user do that: it takes root, or the user's own manager (--user)")
+
 // Names of the manager's errors that mean something to us.
 const (
 	noUnit        = managerName + ".NoSuchUnit"
@@ -47,7 +50,7 @@ func inWords(err error) error {
 	case unitExists:
 		return ErrExists
 	case needsAuth, denied:
-		return errors.New("systemd does not let this user do that: it takes root, or the user's own manager (--user)")
+		return ErrDenied
 	}
 	return errors.New("systemd says: " + sentence(answer))
 }

@@ -80,6 +80,22 @@ func ReadUnit(ctx context.Context, opt Options, name string) (UnitState, error) 
 	return b.Unit(ctx, name)
 }
 
+// LoadUnit is ReadUnit for a unit that need not be loaded: it is now, if there is
+// a file of it. Its LoadState tells one that is masked or that has a bad setting.
+func LoadUnit(ctx context.Context, opt Options, name string) (state UnitState, err error) {
+	b, err := dial(ctx, opt, true)
+	if err != nil {
+		return UnitState{}, err
+	}
+	defer b.Close()
+	err = b.do(ctx, func(c *connection) error {
+		unit, err := c.load(ctx, name)
+		state = unit.state(name)
+		return err
+	})
+	return state, about("look at", name, err)
+}
+
 // ResetUnit is Bus.ResetFailed for programs with nothing else to ask.
 func ResetUnit(ctx context.Context, opt Options, name string) error {
 	b, err := dial(ctx, opt, true)

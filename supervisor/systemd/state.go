@@ -143,6 +143,19 @@ func (c *connection) unit(ctx context.Context, name string) (unitProperties, err
 	return c.read(ctx, path)
 }
 
+// load is unit for one that may not be loaded yet.
+func (c *connection) load(ctx context.Context, name string) (unitProperties, error) {
+	call, err := c.on(ctx, "LoadUnit", name)
+	if err != nil {
+		return nil, err
+	}
+	var path dbus.ObjectPath
+	if err := call.Store(&path); err != nil {
+		return nil, err
+	}
+	return c.read(ctx, path)
+}
+
 // heldUnit is unit for one that cannot be unloaded, and so need not be found.
 func (c *connection) heldUnit(ctx context.Context, name string) (unitProperties, error) {
 	return c.read(ctx, unitPath(name))

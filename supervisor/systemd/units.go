@@ -67,6 +67,25 @@ func (c *connection) startTransient(ctx context.Context, name string, settings [
 	return c.job(ctx, "StartTransientUnit", name, "fail", settings, noAuxiliaryUnits)
 }
 
+// Start starts a unit that has a file, after what it requires, and waits for its
+// job: one that runs is done at once. ErrNoUnit, ErrDenied, a *JobError, or why it
+// could not be asked for. When ctx ends first, the start goes on.
+func (b *Bus) Start(ctx context.Context, name string) error {
+	return b.run(ctx, start, name, func(c *connection) (dbus.ObjectPath, error) {
+		return c.job(ctx, "StartUnit", name, "replace")
+	})
+}
+
+// StopInOrder stops a unit together with those that are part of it or require it,
+// and waits for the job. A unit that is not loaded is no error; ErrDenied, a
+// *JobError, or why it could not be asked for.
+func (b *Bus) StopInOrder(ctx context.Context, name string) error {
+	err := b.run(ctx, stop, name, func(c *connection) (dbus.ObjectPath, error) {
+		return c.job(ctx, "StopUnit", name, "replace")
+	})
+	return unlessGone(err)
+}
+
 // Restart starts a loaded unit at once, also one that waits for its restart or
 // has given up; it is stopped before if it runs. It waits for the job: ErrNoUnit,
 // a *JobError, or why it could not be asked for. When the connection breaks
