@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -16,11 +18,18 @@ import (
 
 // A remote is the daemon of one configuration, seen from the command line.
 type remote struct {
-	config  *config.Config
+	config  *config.Config // of one that cannot be used only the places
+	unread  error          // why it cannot; its daemon may do all the same
 	socket  string
+	service service
+	wake    bool          // start a stopped daemon, whatever it is asked
 	timeout time.Duration // 0 waits as long as the daemon is alive
 	pulse   time.Duration // how often it is asked for a sign of life then, and how long that may take
 }
+
+// wakes are the commands that have systemd start a daemon that is stopped. For
+// the others there is nothing to see, or to end, in one.
+var wakes = map[string]bool{"deploy": true, "rollback": true, "restart": true}
 
 const usualPulse = 10 * time.Second
 
@@ -29,42 +38,82 @@ var (
 	errHanging = errors.New("no sign of life")
 )
 
-// reach reads the configuration and names the daemon it belongs to.
+// reach names the daemon that a configuration belongs to. That of an instance is
+// known by where its configuration lies, and answers for it: whoever may use its
+// control socket need not be able to read the file, which may be broken, too.
 func (t *target) reach(e *env, o format) (*remote, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	cfg, err := e.load(t.config)
+	file, err := e.configPath(t.config)
 	if err != nil {
 		return nil, err
 	}
-	return &remote{config: cfg, socket: cfg.Control.Path, timeout: t.timeout, pulse: usualPulse}, nil
+	cfg, unread := loadConfig(file)
+	if unread != nil {
+		if cfg = placesAlone(e.absolute(file), unread); cfg == nil {
+			return nil, unread
+		}
+	}
+	return &remote{
+		config: cfg, unread: unread, socket: cfg.Control.Path, service: serviceFor(cfg.File),
+		timeout: t.timeout, pulse: usualPulse,
+	}, nil
 }
 
-// load reads the configuration at path, or the one found by default.
-func (e *env) load(path string) (*config.Config, error) {
-	path, err := e.configPath(path)
+// placesAlone is what is known of a configuration that cannot be used, if it is
+// one of an instance; else nil. One that is gone is that of a daemon that is still
+// there.
+func placesAlone(file string, unread error) *config.Config {
+	path := config.PlacesOf(file, "").Control
+	if _, err := os.Stat(path); err != nil && errors.Is(unread, fs.ErrNotExist) || !config.DefaultOptions().IsInstance(file) {
+		return nil
+	}
+	return &config.Config{File: file, Control: config.Control{Path: path}}
+}
+
+// load reads the configuration that is given, or the one found by default.
+func (e *env) load(given string) (*config.Config, error) {
+	path, err := e.configPath(given)
 	if err != nil {
 		return nil, err
 	}
+	return loadConfig(path)
+}
+
+// loadConfig reads the configuration at path.
+func loadConfig(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
 	var problems config.Problems
-	if errors.As(err, &problems) {
+	var load *config.LoadError
+	switch {
+	case errors.As(err, &problems):
 		return nil, invalidConfig(path, problems)
+	case errors.Is(err, fs.ErrPermission) && errors.As(err, &load):
+		return nil, complaint(load.Message, accessHint(path, toRead))
 	}
 	return cfg, err
 }
 
-// configPath is the given path, or the one found by default.
+// configPath is the file that is given, by its path or as the name of an instance,
+// or the one found by default.
 func (e *env) configPath(given string) (string, error) {
-	if given != "" {
+	if given == "" {
+		path, err := config.Find(e.Dir)
+		if err != nil {
+			return "", failure(err, "name the file: --config <path>, or the instance: -c <name>")
+		}
+		return path, nil
+	}
+	if info, err := os.Stat(e.absolute(given)); err == nil && info.Mode().IsRegular() || !config.CanName(given) {
 		return given, nil
 	}
-	path, err := config.Find(e.Dir)
-	if err != nil {
-		return "", failure(err, "name the file: --config <path>")
+	path, err := config.Named(given)
+	var none *config.LoadError
+	if errors.As(err, &none) {
+		return "", complaint(none.Message, none.Fix)
 	}
-	return path, nil
+	return path, err
 }
 
 func invalidConfig(path string, problems config.Problems) error {
@@ -82,9 +131,14 @@ func call[R any](ctx context.Context, r *remote, command string, args any, progr
 	ctx, stop := r.bounded(ctx)
 	defer stop()
 	var none R
+	if !r.wake && !wakes[command] {
+		if daemon, asleep := r.service.asleep(ctx); asleep {
+			return none, nil, r.service.stopped(daemon)
+		}
+	}
 	client, err := control.Dial(ctx, r.socket)
 	if err != nil {
-		return none, nil, r.explain(ctx, command, err)
+		return none, nil, r.unreached(ctx, command, err)
 	}
 	defer client.Close()
 	answer, raw, err := control.Call[R](ctx, client, command, args, progress)
@@ -117,6 +171,9 @@ func (r *remote) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 }
 
 func (r *remote) silent(ctx context.Context) bool {
+	if r.service.ends(ctx) {
+		return false
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.pulse, errSilent)
 	defer cancel()
 	client, err := control.Dial(ctx, r.socket)
@@ -138,15 +195,44 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// unreached says why there is no connection.
+func (r *remote) unreached(ctx context.Context, command string, err error) error {
+	var said *control.Error
+	switch {
+	case errors.As(err, &said) && said.Code == control.CodeDenied:
+		return barred(r.socket, toWrite)
+	case errors.Is(err, control.ErrNoDaemon):
+		return r.nobody(ctx, err)
+	}
+	return r.explain(ctx, command, err)
+}
+
+// nobody says that nobody listens, what may be the reason, and who would.
+func (r *remote) nobody(ctx context.Context, err error) error {
+	f := &fault{err: err, hint: "start it: rollbridge ensure-daemon --config " + r.config.File, code: exitNoDaemon}
+	if r.unread != nil {
+		f.details = strings.Split(r.unread.Error(), "\n")
+	}
+	switch starter, there, unusable := r.service.installed(ctx); {
+	case unusable != nil:
+		var known *fault
+		errors.As(unusable, &known)
+		f.details, f.hint = append(f.details, known.Error()), known.hint
+	case there:
+		f.hint = r.service.systemctl("start "+starter) + " starts it"
+	}
+	return f
+}
+
 // explain says why there is no answer, or what the daemon's error is.
 func (r *remote) explain(ctx context.Context, command string, err error) error {
 	var said *control.Error
 	cause := context.Cause(ctx)
 	switch {
 	case errors.As(err, &said):
-		return &fault{err: errors.New(said.Message), details: said.Output, hint: said.Hint, code: exitFailed}
-	case errors.Is(err, control.ErrNoDaemon):
-		return &fault{err: err, hint: "start it: rollbridge ensure-daemon --config " + r.config.File, code: exitNoDaemon}
+		return &fault{err: said, details: said.Output, hint: said.Hint, code: exitFailed}
+	case (cause == errSilent || isTimeout(err)) && r.service.ends(context.WithoutCancel(ctx)):
+		return &fault{err: fmt.Errorf("%w: %s is being stopped", control.ErrNoDaemon, r.service.Service), code: exitNoDaemon}
 	case cause == errSilent, isTimeout(err):
 		return failure(fmt.Errorf("%s: the daemon on %s did not answer within %s", command, r.socket, r.timeout),
 			"it may be stuck or very busy; --timeout waits longer, its log tells more")
@@ -192,8 +278,13 @@ func order[R any](ctx context.Context, e *env, t target, o format, command strin
 	if err != nil {
 		return err
 	}
+	return orderFrom(ctx, e, r, o, command, args, write)
+}
+
+// orderFrom is order for a daemon that is known.
+func orderFrom[R any](ctx context.Context, e *env, r *remote, o format, command string, args any, write func(R) error) error {
 	p := e.newProgress(false)
-	result, raw, err := call[R](ctx, r, command, args, p.handler())
+	result, raw, err := insist[R](ctx, e, r, p, command, args)
 	p.finish()
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ func commands() []*command {
 		rollbackCommand(),
 		ensureDaemonCommand(),
 		statusCommand(),
+		listCommand(),
 		stopCommand(),
 		restartCommand(),
 		cancelCommand(),

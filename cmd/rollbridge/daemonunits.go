@@ -30,18 +30,27 @@ func (e *env) daemonUnits(o unitsOptions) error {
 	if err != nil {
 		return err
 	}
-	hosts, _ := os.ReadFile("/etc/hosts")
-	addresses, problems := unitgen.Addresses(cfg, unitgen.Hosts(string(hosts)))
+	dropIns, problems := daemonDropIns(cfg)
 	if len(problems) > 0 {
 		p := problems[0]
 		return complaint(fmt.Sprintf("%s:%d:%d: %s", path, p.Line, p.Column, p.Message), p.Fix)
 	}
-	dropIns := unitgen.DaemonDropIns(cfg, addresses)
 	if o.json {
 		return e.printDropIns(dropIns)
 	}
 	_, err = io.WriteString(e.Stdout, dropInTexts(dropIns))
 	return err
+}
+
+// daemonDropIns are what the generator makes of a configuration on this host, or
+// why it cannot.
+func daemonDropIns(cfg *config.Config) ([]unitgen.DropIn, config.Problems) {
+	hosts, _ := os.ReadFile("/etc/hosts")
+	addresses, problems := unitgen.Addresses(cfg, unitgen.Hosts(string(hosts)))
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return unitgen.DaemonDropIns(cfg, addresses), nil
 }
 
 // loadAsInstance reads a configuration as the generator does: as that of an

@@ -52,7 +52,11 @@ deploy to the daemon, the second one cancels it if traffic has not moved.`,
 			}
 			args.ReleasePath = e.absolute(args.ReleasePath)
 			args.ConfigPath = r.config.File
-			return e.switchRelease(ctx, r, o, progress, "deploy", args)
+			if err := e.switchRelease(ctx, r, o, progress, "deploy", args); err != nil {
+				return err
+			}
+			e.noteStaleUnits(r)
+			return nil
 		},
 	}
 }
@@ -62,7 +66,7 @@ deploy to the daemon, the second one cancels it if traffic has not moved.`,
 func (e *env) switchRelease(ctx context.Context, r *remote, o format, forced bool, command string, args any) error {
 	p := e.newProgress(forced)
 	ignore := e.onInterrupt(r, p, command)
-	result, raw, err := call[supervisor.DeployResult](ctx, r, command, args, p.handler())
+	result, raw, err := insist[supervisor.DeployResult](ctx, e, r, p, command, args)
 	ignore()
 	p.finish()
 	if err != nil {

@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"rollbridge/socket"
 	"rollbridge/socket/control"
@@ -21,8 +23,37 @@ func (d *daemon) lockInstance() (err error) {
 	if err := socket.PrivateDir(places.State); err != nil {
 		return err
 	}
-	d.lock, err = supervisor.TakeLock(places.Lock())
-	return err
+	if d.lock, err = supervisor.TakeLock(places.Lock()); err != nil {
+		return err
+	}
+	return claimApplication(d.config)
+}
+
+// claimApplication makes sure that no other instance has the application.
+func claimApplication(cfg *config.Config) error {
+	if !config.DefaultOptions().IsInstance(cfg.File) {
+		return nil
+	}
+	return supervisor.Claim{
+		Dir:         filepath.Dir(config.PlacesOf(cfg.File, cfg.Application).State),
+		Application: cfg.Application,
+		File:        cfg.File,
+		Holds: func(file string) bool {
+			other, err := config.Load(file)
+			return err == nil && other.Application == cfg.Application || err != nil && !errors.Is(err, fs.ErrNotExist)
+		},
+	}.Take()
+}
+
+// ofAnother is why a configuration cannot be used although nothing is wrong in it:
+// its application is that of another instance. Other troubles with finding that
+// out are for whoever locks the instance.
+func ofAnother(cfg *config.Config) error {
+	var told *control.Error
+	if err := claimApplication(cfg); errors.As(err, &told) {
+		return advised(told)
+	}
+	return nil
 }
 
 // advised adds to an error at the start of the daemon what can be done about it.
@@ -66,7 +97,11 @@ func inForce(file, copy string) (*config.Config, error) {
 // must not keep a daemon from coming back. broken is what is wrong with the file.
 func (e *env) loadForDaemon(o daemonOptions) (cfg *config.Config, broken, err error) {
 	cfg, err = e.load(o.config)
-	if err == nil || cmp.Or(o.runner, e.Getenv("ROLLBRIDGE_RUNNER")) == "direct" {
+	direct := cmp.Or(o.runner, e.Getenv("ROLLBRIDGE_RUNNER")) == "direct"
+	if err == nil && !direct {
+		err = ofAnother(cfg)
+	}
+	if err == nil || direct {
 		return cfg, nil, err
 	}
 	file, findErr := e.configPath(o.config)

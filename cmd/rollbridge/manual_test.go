@@ -40,9 +40,17 @@ Results go to stdout, everything else to stderr. An error is one line, ` + "`err
 ` + "`hint: …`" + `, that says what to do; output of a process that failed may stand between them.
 
 ` + "`deploy rollback ensure-daemon status stop restart cancel shutdown`" + ` print JSON when stdout is no terminal, and text for
-people on a terminal; ` + "`--json` and `--text`" + ` decide otherwise. ` + "`validate units logs events version`" + ` print text unless
+people on a terminal; ` + "`--json` and `--text`" + ` decide otherwise. ` + "`list validate units logs events version`" + ` print text unless
 ` + "`--json`" + ` is given. In JSON, fields may be added in later versions; none changes its meaning. Colours appear only on a terminal, and not
 when ` + "`NO_COLOR`" + ` is set or ` + "`TERM`" + ` is ` + "`dumb`" + `.
+
+` + "`-c shop`" + ` names an instance: ` + "`~/.config/rollbridge/shop.yaml`" + ` (not for root), else ` + "`/etc/rollbridge/shop.yaml`" + `, unless a file ` + "`shop`" + ` is
+here. Commands that talk to the daemon of an instance do not need to read its configuration: whoever may use its control socket may
+give it commands, also when the file is broken; then the daemon says so.
+
+Where systemd holds the sockets of a daemon, ` + "`deploy rollback restart ensure-daemon`" + ` start it when it is stopped. The other commands ask
+systemd first, and leave it as it is: exit code 3, or for ` + "`logs`" + ` and ` + "`events`" + ` what the journal has. A daemon that refuses a command because it
+is being restarted has begun nothing: ` + "`deploy rollback stop restart status`" + ` wait for the next one, for two minutes or ` + "`--timeout`" + `.
 
 `
 
@@ -54,8 +62,20 @@ var manualNotes = map[string]string{
 		"`loginctl enable-linger USER`.\n",
 	"deploy": "The answer is `{\"status\": \"success\", \"activeReleaseId\": …, \"previousReleaseId\": …}`, with `warnings` when something is to\n" +
 		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
+	"list": "The state is `running`, `stopped`, `failed` (its daemon ended, and systemd does not start it again), `broken` (its configuration cannot\n" +
+		"be used, so that nothing runs), `no access` (this user may not ask) or `no answer`. Processes are those of the active release, the services and the\n" +
+		"singletons: how many run, of how many. A daemon that runs although its configuration is gone is listed, too.\n\n" +
+		"The exit code is 0 when all could be asked, whatever they said, and 1 with a `no access` or `no answer`. For monitoring, `--json` is\n" +
+		"`{\"instances\": [{\"instance\", \"own\", \"config\", \"application\", \"state\", \"activeReleaseId\", \"activatedAt\", \"proxy\", \"processes\": {\"running\",\n" +
+		"\"total\"}, \"operation\", \"problems\": []}]}`: `own` tells the calling user's instances from the host's; `activeReleaseId` is null when there is\n" +
+		"none or it is not known; what else is not known is left out. `problems` is empty when all is well.\n",
 	"ensure-daemon": "The log and the pid file lie beside the control socket and are readable by their owner only. The start is noticed as soon\n" +
-		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n",
+		"as the daemon is ready, and so is its death. Several calls at once start one daemon.\n\n" +
+		"Where the package is installed, the daemon of an instance is a unit, and systemd starts it: as root, by a job that is waited for;\n" +
+		"as another user, by a connection to the control socket, which takes the right to use it. The log is in the journal then, and the\n" +
+		"options for log and pid file have no effect. An upgrade of the package does not get in the way: a daemon that this program has\n" +
+		"just replaced is told in a note.\n",
+	"shutdown": "The exit code is 3 when there was neither a daemon nor a socket to close.\n",
 	"units": "Systemd takes these settings over the bus; `--json` shows them as it does. A scope exists only around a process that runs, so its\n" +
 		"text is for reading only. Names are those of the first deploy of a release id; later ones have `:2`, `:3` after the id.\n" +
 		"\n`--daemon` prints byte for byte what `rollbridge-generator` has systemd read for a configuration in `/etc/rollbridge`: see\n" +

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"rollbridge/supervisor"
+	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/systemd"
 )
 
@@ -20,7 +22,7 @@ func (r *remote) offline(e *env, err error) *offline {
 	}
 	journal := systemd.OpenJournal()
 	return &offline{
-		JournalArchive: supervisor.NewJournalArchive(journal, r.config.Application),
+		JournalArchive: supervisor.NewJournalArchive(journal, cmp.Or(r.config.Application, config.PlacesOf(r.config.File, "").Name)),
 		journal:        journal, env: e, noDaemon: f,
 	}
 }
@@ -59,6 +61,8 @@ func (o *offline) nothing() error {
 func (o *offline) logs(ctx context.Context, args supervisor.LogsArgs) (supervisor.LogsResult, error) {
 	processes, err := o.Logs(ctx, args)
 	switch {
+	case err != nil && !o.journal.Readable():
+		return supervisor.LogsResult{}, o.nothing()
 	case err != nil:
 		return supervisor.LogsResult{}, err
 	case len(processes) == 0:
@@ -84,6 +88,8 @@ func (o *offline) events(ctx context.Context, args supervisor.EventsArgs) (rawEv
 	}
 	events, err := o.Events(ctx, limit, since)
 	switch {
+	case err != nil && !o.journal.Readable():
+		return rawEvents{}, o.nothing()
 	case err != nil:
 		return rawEvents{}, err
 	case len(events) == 0:

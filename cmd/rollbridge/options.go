@@ -29,7 +29,7 @@ func (t *target) flags(f *pflag.FlagSet, timeout time.Duration) {
 }
 
 func configFlag(f *pflag.FlagSet, path *string) {
-	f.StringVarP(path, "config", "c", "", "<path> configuration file (default: rollbridge.yaml, .yml or .json here, else rollbridge.yaml in ~/.config/rollbridge or /etc/rollbridge)")
+	f.StringVarP(path, "config", "c", "", "<path> configuration file, or an instance by its name (default: rollbridge.yaml, .yml or .json here, else the instance rollbridge)")
 }
 
 // format says how a result is printed.

@@ -15,23 +15,35 @@ import (
 func statusCommand() *command {
 	var t target
 	var o format
+	var all bool
 	return &command{
 		name:     "status",
 		synopsis: "[options]",
 		short:    "Show what runs: releases, processes, connections",
 		long: `Shows the daemon, the active release and those that still drain, the services
-and singletons, with their processes, ages, restarts and open connections.`,
+and singletons, with their processes, ages, restarts and open connections. With
+--all it is the command list: a line for each instance on this host.`,
 		example: "rollbridge status",
 		flags: func(f *pflag.FlagSet) {
+			f.BoolVar(&all, "all", false, "all instances on this host, like the command list")
 			t.flags(f, quick)
 			o.flags(f)
 		},
 		run: func(ctx context.Context, e *env, _ []string) error {
+			if all {
+				if t.config != "" {
+					return usageFault("--all and --config exclude each other", "")
+				}
+				if err := o.check(); err != nil {
+					return err
+				}
+				return e.list(ctx, !o.wantsText(e.Stdout), t.timeout)
+			}
 			r, err := t.reach(e, o)
 			if err != nil {
 				return err
 			}
-			st, raw, err := call[supervisor.StatusResult](ctx, r, "status", supervisor.StatusArgs{WithoutLogs: o.wantsText(e.Stdout)}, nil)
+			st, raw, err := insist[supervisor.StatusResult](ctx, e, r, nil, "status", supervisor.StatusArgs{WithoutLogs: o.wantsText(e.Stdout)})
 			if err != nil {
 				return err
 			}

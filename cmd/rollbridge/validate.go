@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -19,7 +20,8 @@ func validateCommand() *command {
 		synopsis: "[options]",
 		short:    "Check the configuration",
 		long: `Reads the configuration and names every mistake, with its place and how to mend
-it. Warns about environment files that do not exist yet. Asks no daemon.`,
+it. Warns about environment files that do not exist yet, and when systemd has
+not read yet what changes for the units of the daemon. Asks no daemon.`,
 		example: "rollbridge validate --config rollbridge.yaml",
 		flags: func(f *pflag.FlagSet) {
 			configFlag(f, &path)
@@ -71,11 +73,16 @@ func (e *env) validate(given string) verdict {
 	switch {
 	case errors.As(err, &problems):
 		return verdict{Path: &path, Issues: named(problems, path)}
+	case errors.Is(err, fs.ErrPermission):
+		return unread(&path, err, accessHint(path, toRead))
 	case err != nil:
 		return unread(&path, err, loadFix)
 	}
+	if namesakes := cfg.Namesakes(); len(namesakes) > 0 {
+		return verdict{Path: &path, Issues: named(namesakes, path)}
+	}
 	summary := configSummary{cfg.Application, len(cfg.Processes), proxySummary{cfg.Proxy.Host, cfg.Proxy.Port, cfg.Proxy.Listen}}
-	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary, Warnings: named(cfg.Warnings(), path)}
+	return verdict{Path: &path, Issues: config.Problems{}, Valid: true, Config: &summary, Warnings: named(append(cfg.Warnings(), staleUnits(cfg, generated)...), path)}
 }
 
 // named gives problems the path of the file as it was given.

@@ -10,8 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/user"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -213,7 +211,7 @@ func dialError(path string, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: connect ECONNREFUSED %s", ErrNoDaemon, path)
 	case errors.Is(err, syscall.EACCES):
-		return &Error{Code: CodeDenied, Message: "connect EACCES " + path + ": permission denied", Hint: accessHint(path)}
+		return &Error{Code: CodeDenied, Message: "connect EACCES " + path + ": permission denied"}
 	case errors.Is(err, syscall.EAGAIN):
 		return &Error{
 			Code:    CodeBusy,
@@ -222,22 +220,4 @@ func dialError(path string, err error) error {
 		}
 	}
 	return fmt.Errorf("connect %s: %w", path, err)
-}
-
-// accessHint names the group that may connect, if it can be seen.
-func accessHint(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "run this as the daemon's user or as root"
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || info.Mode().Perm()&0o020 == 0 {
-		return "only the daemon's user may connect; run this as that user or as root, or set control.mode and control.group"
-	}
-	gid := strconv.FormatUint(uint64(st.Gid), 10)
-	group := gid
-	if g, err := user.LookupGroupId(gid); err == nil {
-		group = g.Name
-	}
-	return "users in group " + group + " may connect; join it, or run this as root"
 }
