@@ -82,8 +82,11 @@ func find(name string) (*command, error) {
 	if len(name) > 0 && name[0] == '-' {
 		return nil, usageFault("unknown option '"+name+"'", "options follow the command: rollbridge <command> [options]")
 	}
-	if name == "exec" {
+	switch name {
+	case "exec":
 		return execCommand(), nil
+	case "completion":
+		return completionCommand(), nil
 	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c *command) bool { return c.name == name })

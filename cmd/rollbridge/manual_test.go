@@ -52,6 +52,9 @@ Where systemd holds the sockets of a daemon, ` + "`deploy rollback restart ensur
 systemd first, and leave it as it is: exit code 3, or for ` + "`logs`" + ` and ` + "`events`" + ` what the journal has. A daemon that refuses a command because it
 is being restarted has begun nothing: ` + "`deploy rollback stop restart status`" + ` wait for the next one, for two minutes or ` + "`--timeout`" + `.
 
+The Debian package completes commands, options and values in bash, zsh and fish. Without it, ` + "`source <(rollbridge completion bash)`" + `
+in ` + "`~/.bashrc`" + ` does, the same with ` + "`zsh`" + ` after ` + "`compinit`" + ` in ` + "`~/.zshrc`" + `, and in fish ` + "`rollbridge completion fish | source`" + `.
+
 `
 
 // manualNotes are what the help texts are too short for.
