@@ -14,7 +14,7 @@ BROKEN  ?=
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: prepare help build demo test check bench bench-systemd soak test-vm testroots lint fmt format vet unit hosted vulnerabilities fuzz soak-short
+.PHONY: prepare help build demo test check bench bench-systemd soak test-vm testroots lint fmt format vet unit hosted vulnerabilities fuzz soak-short deb deb-check docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,7 +26,7 @@ build: ## build bin/rollbridge
 demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
 	@go run ./examples/demo -rollbridge bin/rollbridge
 
-test: prepare format vet lint fuzz demo soak-short unit hosted test-vm ## everything that CI runs, in a few minutes
+test: prepare format vet lint fuzz demo soak-short unit hosted deb-check test-vm ## everything that CI runs, in a few minutes
 
 check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
 
@@ -45,6 +45,18 @@ soak:
 	$(BUILD) -tags brokenswitch -o .cache/rollbridge-broken ./cmd/rollbridge
 	@go run ./examples/soak -rollbridge .cache/rollbridge-broken -deploys $(DEPLOYS) -broken
 endif
+
+deb: ## build the Debian package, dist/rollbridge_VERSION_ARCH.deb: ARCH=arm64, DEB_VERSION=0.3.1
+	@rm -rf .cache/deb
+	@packaging/deb/build .cache/deb --build=binary
+	@mkdir -p dist && mv .cache/deb/*.deb dist/ && rm -rf .cache/deb
+	@ls dist/rollbridge_*.deb
+
+deb-check: ## check the Debian package: lintian, two builds that are the same, what is in it
+	packaging/deb/check
+
+docs: ## write docs/cli.md and the manual pages that are made of other texts
+	go test ./cmd/rollbridge -run '^TestManual' -update
 
 testroots: ## build the file systems of test hosts with systemd, as root, once
 	@go run ./supervisor/systemd/systemdtest/testhost roots
