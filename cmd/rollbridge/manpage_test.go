@@ -174,7 +174,7 @@ func TestManualOfTheUnitsFitsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"WatchdogSec", "TimeoutStopSec", "RestartSec", "LimitNOFILE", "KillMode"} {
+	for _, key := range []string{"WatchdogSec", "TimeoutStopSec", "RestartSec", "KillMode"} {
 		said := regexp.MustCompile(key + `=(\S+)`).FindStringSubmatch(page)
 		if said == nil || !strings.Contains(string(unit), "\n"+said[0]+"\n") {
 			t.Errorf("%s: the page says %q, the unit does not", key, said)
