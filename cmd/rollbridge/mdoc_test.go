@@ -199,7 +199,7 @@ func (m *mdoc) table(lines []string) {
 				brackets = append(brackets, strings.Trim(cell, "*"))
 			case title == "default":
 				brackets = append(brackets, "default: "+cell)
-			case len(row) == 2 || title == "meaning":
+			case len(row) == 2 || title == "meaning" || title == "":
 				text = append(text, cell)
 			default:
 				text = append(text, title+": "+cell)
@@ -217,8 +217,8 @@ func (m *mdoc) table(lines []string) {
 // cells splits a row of a table; \| is none of its borders.
 func cells(row string) []string {
 	const bar = "\x01"
-	row = strings.Trim(strings.ReplaceAll(row, `\|`, bar), "| ")
-	parts := strings.Split(row, "|")
+	row = strings.TrimSpace(strings.ReplaceAll(row, `\|`, bar))
+	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(row, "|"), "|"), "|")
 	for i := range parts {
 		parts[i] = strings.TrimSpace(strings.ReplaceAll(parts[i], bar, "|"))
 	}
