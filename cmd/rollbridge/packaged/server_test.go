@@ -167,7 +167,10 @@ func (s *server) configure() {
 	s.t.Helper()
 	s.write("/etc/rollbridge/rollbridge.yaml", shopConfig)
 	s.sh(`
-for release in v1 v2; do install -D -m 755 /built/shop /srv/shop/releases/$release/shop; done
+for release in v1 v2; do
+  install -D -m 755 /built/shop /srv/shop/releases/$release/shop
+  echo $release > /srv/shop/releases/$release/VERSION
+done
 install -d -o app /srv/shop/state
 systemctl daemon-reload
 systemctl start rollbridge.socket`)
@@ -211,7 +214,9 @@ func (s *server) pids() string {
 	st := s.status()
 	for _, r := range st.Releases {
 		for _, p := range r.Processes {
-			all = append(all, fmt.Sprintf("%s@%s=%d", p.ID, r.ReleaseID, p.PID))
+			if r.State != "stopped" {
+				all = append(all, fmt.Sprintf("%s@%s=%d", p.ID, r.ReleaseID, p.PID))
+			}
 		}
 	}
 	for _, owned := range append(st.Services, st.Singletons...) {
