@@ -30,6 +30,7 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 	defer s.resuming.Unlock()
 	m := memory{missing: true}
 	if s.state != nil {
+		defer close(s.takenUp)
 		m = s.recall()
 	}
 	s.mu.Lock()

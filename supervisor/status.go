@@ -16,8 +16,17 @@ import (
 	"rollbridge/supervisor/runner"
 )
 
+// takeUpTime is how long status waits at the start of the daemon until it is
+// known what runs.
+const takeUpTime = 5 * time.Second
+
 // Status tells what runs. It never waits for an operation.
 func (s *Supervisor) Status(ctx context.Context, args StatusArgs, _ func(any)) (StatusResult, error) {
+	select {
+	case <-s.takenUp:
+	case <-s.ending.Done():
+	case <-time.After(takeUpTime):
+	}
 	result, processes := s.statusNow()
 	if !args.WithoutLogs {
 		result.addLogs(ctx, processes)

@@ -71,6 +71,7 @@ type Supervisor struct {
 	state       *stateFile    // nil keeps no state
 	resuming    sync.Mutex    // held while Resume takes up what is there
 	resumeBegun chan struct{} // closed when other operations may begin, or wait for their turn
+	takenUp     chan struct{} // closed when Resume has looked at what is there
 	resumed     chan struct{} // closed when what shall come back is back, or could not be at first
 
 	mux *control.Mux // set before it serves
@@ -115,7 +116,7 @@ func New(opt Options) *Supervisor {
 	s := &Supervisor{
 		opt: opt, runner: opt.Runner, proxy: opt.Proxy, config: opt.Config,
 		events: newEventLog(opt.Log), started: time.Now(), changed: make(chan struct{}, 1), generations: map[string]int{},
-		shutdown: shutdown{done: make(chan struct{})}, resumed: make(chan struct{}), resumeBegun: make(chan struct{}), problems: map[string]string{},
+		shutdown: shutdown{done: make(chan struct{})}, resumed: make(chan struct{}), takenUp: make(chan struct{}), resumeBegun: make(chan struct{}), problems: map[string]string{},
 	}
 	s.life, s.kill = context.WithCancelCause(context.Background())
 	s.attached, s.detach = context.WithCancelCause(s.life)
@@ -130,6 +131,7 @@ func New(opt Options) *Supervisor {
 		}
 	} else {
 		close(s.resumeBegun) // there is nothing to take up
+		close(s.takenUp)
 	}
 	s.proxy.Configure(s.proxyOptions(opt.Config))
 	return s
