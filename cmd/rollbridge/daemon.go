@@ -64,6 +64,8 @@ type daemon struct {
 	control    *control.Mux
 	supervisor *supervisor.Supervisor
 	herald     *herald
+	notifier   *systemd.Notifier
+	toldToEnd  atomic.Bool // by a signal, rather than by a command
 
 	version         string
 	proxyListeners  []*socket.Listener
@@ -154,6 +156,7 @@ func (d *daemon) join() error {
 	})
 	d.supervisor.Commands(d.control)
 	d.addHang()
+	d.notifier = systemd.OpenNotifier()
 	d.herald = d.newHerald()
 	d.version = program.Version
 	d.noteListeners()
@@ -223,7 +226,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 	for _, l := range d.proxyListeners {
 		go d.actor("proxy", func() error { return d.proxy.Serve(d.hangable("proxy", l)) })
 	}
-	go feedWatchdog(telling, d.supervisor.Ending(), d.loops(), func(loop string) {
+	go feedWatchdog(telling, d.supervisor.Ending(), d.loops(), d.notifier.Tell, func(loop string) {
 		d.note("loop stands still", map[string]any{"loop": loop})
 	})
 	select {
@@ -239,10 +242,11 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 	return errors.Join(d.brokenDown(), d.supervisor.Err())
 }
 
-// stayDown has systemd stop the daemon's own unit after a shutdown, so that it
-// is not started again.
+// stayDown has systemd stop the daemon's own unit, and its sockets, after the
+// command shutdown, so that it is not started again. Whoever stops a unit says
+// himself what shall stay down.
 func (d *daemon) stayDown(ctx context.Context) {
-	if d.brokenDown() != nil || d.supervisor.Detached() {
+	if d.brokenDown() != nil || d.supervisor.Detached() || d.toldToEnd.Load() {
 		return
 	}
 	if err := d.runner.stayDown(ctx); err != nil {
@@ -296,5 +300,6 @@ func (d *daemon) close() {
 	if d.runner != nil {
 		d.runner.close()
 	}
+	d.notifier.Close()
 	d.lock.Release()
 }

@@ -39,12 +39,12 @@ type herald struct {
 	deaf  sync.Once     // failed is told
 }
 
-// herald is the one of this daemon.
+// newHerald makes the one of this daemon.
 func (d *daemon) newHerald() *herald {
 	return &herald{
 		line: d.supervisor.Line, changed: d.supervisor.Changed(), ending: d.supervisor.Ending(),
 		start: d.config.ResumeTimeout + slack, end: d.config.ShutdownTimeout + slack,
-		notify: systemd.Notify,
+		notify: d.notifier.Tell,
 		failed: func(err error) { d.note("service manager not told", map[string]any{"error": err.Error()}) },
 		ready:  make(chan struct{}),
 	}

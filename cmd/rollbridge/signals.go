@@ -51,6 +51,11 @@ func (d *daemon) end(s os.Signal) {
 		d.supervisor.Detach(ctx)
 		return
 	}
+	select {
+	case <-d.supervisor.Ending(): // by a command before
+	default:
+		d.toldToEnd.Store(true)
+	}
 	d.noteSignal(s, "shutdown")
 	d.supervisor.Shutdown(ctx)
 }

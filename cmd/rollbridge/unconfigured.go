@@ -81,7 +81,9 @@ func (u *unconfigured) run(ctx context.Context) {
 	defer cancel()
 	commands := u.commands()
 	requests := proxy.New(proxy.Options{})
-	h := &herald{line: u.line, ending: u.ending, end: slack, notify: systemd.Notify, failed: func(error) {}, ready: make(chan struct{})}
+	notifier := systemd.OpenNotifier()
+	defer notifier.Close()
+	h := &herald{line: u.line, ending: u.ending, end: slack, notify: notifier.Tell, failed: func(error) {}, ready: make(chan struct{})}
 	loops := []loop{{"control socket", u.passed.Control.Beat}}
 	go commands.Serve(u.passed.Control)
 	for _, l := range u.passed.Proxy {
@@ -89,7 +91,7 @@ func (u *unconfigured) run(ctx context.Context) {
 		go requests.Serve(l)
 	}
 	go h.run(ctx)
-	go feedWatchdog(ctx, u.ending, loops, func(string) {})
+	go feedWatchdog(ctx, u.ending, loops, notifier.Tell, func(string) {})
 	close(h.ready)
 	<-u.ending
 	commands.Close(u.last)

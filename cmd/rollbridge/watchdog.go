@@ -28,7 +28,7 @@ type watchdog struct {
 
 // feedWatchdog feeds it until ctx ends, or the end of the daemon begins, if the
 // service manager expects that. hung is told when a loop begins to stand still.
-func feedWatchdog(ctx context.Context, ending <-chan struct{}, loops []loop, hung func(loop string)) {
+func feedWatchdog(ctx context.Context, ending <-chan struct{}, loops []loop, notify func(string) error, hung func(loop string)) {
 	limit := systemd.WatchdogLimit()
 	if limit <= 0 {
 		return
@@ -42,7 +42,7 @@ func feedWatchdog(ctx context.Context, ending <-chan struct{}, loops []loop, hun
 		case <-ctx.Done():
 		}
 	}()
-	w := watchdog{loops: loops, every: limit / 4, notify: systemd.Notify, hung: hung}
+	w := watchdog{loops: loops, every: limit / 4, notify: notify, hung: hung}
 	w.run(ctx)
 }
 

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,42 @@ func Notify(state string) error {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
 	return nil
+}
+
+// A Notifier tells the manager about this process as Notify does, from a socket
+// that it keeps open: also one that has no descriptors left can say that it
+// lives. Its methods may be called concurrently.
+type Notifier struct{ socket net.Conn }
+
+// OpenNotifier opens the socket. Where there is no manager, nobody is told.
+func OpenNotifier() *Notifier {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return &Notifier{}
+	}
+	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return &Notifier{} // Tell says so
+	}
+	return &Notifier{socket}
+}
+
+// Tell sends a message. It has one more try, on a new socket, should the manager
+// have made its own anew.
+func (n *Notifier) Tell(state string) error {
+	if n.socket != nil {
+		if _, err := n.socket.Write([]byte(state)); err == nil {
+			return nil
+		}
+	}
+	return Notify(state)
+}
+
+// Close closes the socket. Of a nil Notifier there is none.
+func (n *Notifier) Close() {
+	if n != nil && n.socket != nil {
+		n.socket.Close()
+	}
 }
 
 // Status is the message that says in a line what the process is about;

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestNotify(t *testing.T) {
@@ -30,6 +32,44 @@ func TestNotify(t *testing.T) {
 				t.Errorf("told %q, %v; want %q", message[:n], err, want)
 			}
 		}
+	}
+}
+
+// full takes all descriptors that this process may still have.
+func full(t *testing.T) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = 3 // there are more already
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+}
+
+func TestNotifierNeedsNoDescriptor(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", name)
+	n := OpenNotifier()
+	defer n.Close()
+	full(t)
+	if err := Notify(Alive); err == nil {
+		t.Error("there are descriptors left, this test shows nothing")
+	}
+	if err := n.Tell(Alive); err != nil {
+		t.Error(err)
+	}
+	message := make([]byte, 100)
+	if length, err := manager.Read(message); err != nil || string(message[:length]) != Alive {
+		t.Errorf("told %q, %v", message[:length], err)
 	}
 }
 

@@ -21,7 +21,7 @@ func TestFromInstallationToPurge(t *testing.T) {
 
 		s.configure()
 		if out, err := s.try(ask); err == nil || !strings.Contains(out, "503") {
-			t.Errorf("without a release: %v, %s", err, out)
+			s.t.Errorf("without a release: %v, %s", err, out)
 		}
 		s.deploy("v1")
 		s.answers("v1")
@@ -29,13 +29,13 @@ func TestFromInstallationToPurge(t *testing.T) {
 		s.contains("the journal", s.sh("journalctl --no-pager -u rollbridge -u 'rollbridge-*'"), "traffic switched")
 
 		if err := s.Reboot(); err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 		s.answers("v1") // held until it is back
 		s.await("systemctl is-active rollbridge.service rollbridge.socket rollbridge-shop.worker.v1.service rollbridge-shop.scheduler.service")
 
 		s.deploy("v2")
-		s.await("rollbridge status --json | grep -q '\"state\": \"stopped\"'") // v1 is drained
+		s.drained("v1")
 		before, daemon := s.pids(), s.daemonPID()
 		s.underLoad(func() {
 			s.install("new")
@@ -49,7 +49,7 @@ func TestFromInstallationToPurge(t *testing.T) {
 			s.awaitDaemon(daemon)
 		})
 		if version := s.status().DaemonRuntime.Version; version == "99.0" {
-			t.Errorf("after the downgrade the daemon is still %s", version)
+			s.t.Errorf("after the downgrade the daemon is still %s", version)
 		}
 		s.equal("processes after the downgrade", s.pids(), before)
 
@@ -110,10 +110,10 @@ func TestInstancesSideBySide(t *testing.T) {
 		s.sh("systemctl daemon-reload && systemctl restart rollbridge@blog.socket")
 		s.equal("the blog at its new address", s.sh("curl -sS --max-time 30 http://127.0.0.1:9002/release"), "v2")
 		if _, err := s.try("curl -sS --max-time 30 http://127.0.0.1:9001/release"); err == nil {
-			t.Error("the old address still answers")
+			s.t.Error("the old address still answers")
 		}
 		if err := s.Reboot(); err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 		s.answers("v1")
 		s.equal("the blog after a boot", s.sh("curl -sS --max-time 30 http://127.0.0.1:9002/release"), "v2")

@@ -207,6 +207,19 @@ func (s *server) status() (st supervisor.StatusResult) {
 	return st
 }
 
+// drained waits until a release is stopped.
+func (s *server) drained(release string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for _, r := range s.status().Releases {
+			if r.ReleaseID == release && r.State == "stopped" {
+				return
+			}
+		}
+	}
+	s.t.Fatalf("%s is not stopped after %s", release, patience)
+}
+
 // pids are the processes of the shop, by their names.
 func (s *server) pids() string {
 	s.t.Helper()
