@@ -56,6 +56,7 @@ func (h *herald) run(ctx context.Context) {
 	defer look.Stop()
 	patient := time.Now().Add(h.start) // until when patience is asked for
 	ready, ending := h.ready, h.ending
+	h.tell(systemd.Patience(patienceMore))
 	for {
 		h.tellLine()
 		select {

@@ -55,7 +55,7 @@ func TestHerald(t *testing.T) {
 				t.Errorf("%s: told %q, want %q", when, got, want)
 			}
 		}
-		expect("at the start", "STATUS="+line.Load().(string))
+		expect("at the start", patience, "STATUS="+line.Load().(string))
 		time.Sleep(2*freshly + time.Second)
 		expect("a start that takes long", patience, patience)
 		time.Sleep(2 * freshly)

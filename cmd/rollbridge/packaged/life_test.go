@@ -103,7 +103,7 @@ func TestInstancesSideBySide(t *testing.T) {
 		s.sh("rollbridge deploy -c blog --release-path /srv/shop/releases/v2 --release-id v2")
 		s.answers("v1")
 		s.equal("the blog", s.sh("curl -sS --max-time 30 http://127.0.0.1:9001/release"), "v2")
-		s.contains("rollbridge list", s.sh("rollbridge list --text"), "blog", "shop", "v1", "v2", "9001", "8182")
+		s.contains("rollbridge list", s.sh("rollbridge list"), "blog", "shop", "v1", "v2", "9001", "8182")
 
 		// A new address is written in one place.
 		s.write("/etc/rollbridge/blog.yaml", strings.Replace(blog, "9001", "9002", 1))
