@@ -31,7 +31,7 @@ func (s *Supervisor) Beat(ctx context.Context) error {
 	taken := make(chan struct{})
 	go func() {
 		s.mu.Lock()
-		s.mu.Unlock() //nolint:staticcheck // that it can be taken is all
+		defer s.mu.Unlock()
 		close(taken)
 	}()
 	select {
