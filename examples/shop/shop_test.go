@@ -139,6 +139,39 @@ func TestBigHasItsDigest(t *testing.T) {
 	}
 }
 
+func TestUploadIsAnsweredWithItsDigest(t *testing.T) {
+	addr, _, _ := startShop(t, true)
+	body := strings.Repeat("0123456789", 50_000)
+	sum := sha256.Sum256([]byte(body))
+	want := "500000 bytes sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":\n"
+	for _, r := range []io.Reader{strings.NewReader(body), io.MultiReader(strings.NewReader(body))} {
+		if _, got := fetch(t, "POST", "http://"+addr+"/upload", r); got != want {
+			t.Errorf("answered %q, want %q", got, want)
+		}
+	}
+}
+
+func TestRequestIsShownAsItArrived(t *testing.T) {
+	addr, _, _ := startShop(t, true)
+	_, got := fetch(t, "GET", "http://"+addr+"/request?a=b", nil)
+	if want := "GET /request?a=b HTTP/1.1\nHost: " + addr + "\n"; !strings.HasPrefix(got, want) || !strings.Contains(got, "User-Agent: ") {
+		t.Errorf("%q does not begin with %q, or has no headers", got, want)
+	}
+}
+
+func TestSocketIsRefusedToAPageFromElsewhere(t *testing.T) {
+	addr, _, _ := startShop(t, true)
+	for origin, want := range map[string]int{"http://" + addr: 101, "http://elsewhere.example": 403} {
+		conn, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws", http.Header{"Origin": {origin}})
+		if err == nil {
+			conn.Close()
+		}
+		if resp.StatusCode != want {
+			t.Errorf("from %s: status %d, want %d", origin, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestStreamComesInParts(t *testing.T) {
 	addr, _, _ := startShop(t, true)
 	resp, err := http.Get("http://" + addr + "/stream?parts=2&ms=5000")

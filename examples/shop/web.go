@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +17,7 @@ import (
 // Bounds of what a request may ask for.
 const (
 	maxEcho  = 8 << 20
-	maxBig   = 64 << 20
+	maxBig   = 1 << 30
 	maxSlow  = 30_000 // milliseconds
 	maxParts = 1_000
 )
@@ -78,6 +76,8 @@ func (s *shop) routes() http.Handler {
 	mux.HandleFunc("GET /slow", s.slow)
 	mux.HandleFunc("GET /stream", s.stream)
 	mux.HandleFunc("GET /big", s.big)
+	mux.HandleFunc("POST /upload", s.upload)
+	mux.HandleFunc("GET /request", s.tellRequest)
 	mux.HandleFunc("POST /order", s.order)
 	mux.HandleFunc("GET /stats", s.stats)
 	mux.HandleFunc("GET /ws", s.socket)
@@ -127,6 +127,7 @@ func (s *shop) slow(w http.ResponseWriter, r *http.Request) {
 // stream sends server-sent events with pauses between them.
 func (s *shop) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx passes each one on at once
 	out := http.NewResponseController(w)
 	ms := number(r, "ms", 100, maxSlow)
 	for part := range number(r, "parts", 5, maxParts) {
@@ -138,23 +139,11 @@ func (s *shop) stream(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, "data: end\n\n")
 }
 
-// big sends bytes with their digest, so that the receiver can verify them.
-func (s *shop) big(w http.ResponseWriter, r *http.Request) {
-	body := pattern(number(r, "bytes", 1<<20, maxBig))
-	sum := sha256.Sum256(body)
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.Header().Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
-	w.Write(body)
-}
-
-// pattern is n bytes in which a lost or repeated piece changes the digest.
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16)
-	}
-	return b
+// tellRequest shows the request as it arrived, for finding out what the proxies
+// in front make of it.
+func (s *shop) tellRequest(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "%s %s %s\nHost: %s\n", r.Method, r.RequestURI, r.Proto, r.Host)
+	r.Header.Write(w)
 }
 
 // order gives the worker a job.
