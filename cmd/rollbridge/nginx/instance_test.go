@@ -1,0 +1,151 @@
+package nginx
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// An instance is a daemon with examples/shop, socket-activated as the package
+// does it.
+type instance struct {
+	name   string
+	listen string // of the proxy, as in proxy.listen
+	ports  int    // the first of ten for releases
+	proxy  string // further settings of the proxy
+}
+
+// The instances. Those whose tests stop, kill or break something are apart from
+// the others.
+var (
+	shop    = &instance{"shop", "127.0.0.1:8182", 18000, "drainTimeoutMs: 1500"} // the address in the shipped site
+	overUds = &instance{"uds", "unix:/run/rollbridge-shop.sock", 18010, "drainTimeoutMs: 1500"}
+	lab     = &instance{"lab", "127.0.0.1:8282", 18020, "drainTimeoutMs: 300, holdTimeoutMs: 300"}
+	strict  = &instance{"strict", "127.0.0.1:8382", 18030, "trustedProxies: []"}
+
+	instances = []*instance{shop, overUds, lab, strict}
+)
+
+func (in *instance) config() string { return "/etc/rollbridge/" + in.name + ".yaml" }
+func (in *instance) unit() string   { return "rollbridge@" + in.name + ".service" }
+func (in *instance) dir() string    { return "/srv/" + in.name + "/releases" }
+
+// prepareInstances writes configurations, and what the generator makes of them.
+func prepareInstances() error {
+	var errs []error
+	for _, in := range instances {
+		errs = append(errs, in.prepare())
+	}
+	return errors.Join(errs...)
+}
+
+func (in *instance) prepare() error {
+	dropIn := "/run/systemd/system/rollbridge@" + in.name + ".socket.d"
+	for _, dir := range []string{"/etc/rollbridge", dropIn} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	yaml := fmt.Sprintf("user: app\nproxy: {listen: [%q], %s}\n", in.listen, in.proxy) +
+		fmt.Sprintf("processes: [{id: web, policy: proxied, command: exec ./shop web, port: {from: %d, to: %d}}]\n", in.ports, in.ports+9)
+	stream := fmt.Sprintf("[Socket]\nListenStream=%s\n", strings.TrimPrefix(in.listen, "unix:"))
+	return errors.Join(
+		os.WriteFile(in.config(), []byte(yaml), 0o644),
+		os.WriteFile(dropIn+"/50-rollbridge.conf", []byte(stream), 0o644),
+	)
+}
+
+// startInstances starts the daemons; all but the lab have a release v1.
+func startInstances() error {
+	for _, in := range instances {
+		if err := shell("systemctl start rollbridge@" + in.name + ".socket " + in.unit()); err != nil {
+			return err
+		}
+		if in == lab {
+			continue
+		}
+		if err := in.deploy("v1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deploy makes a release, if there is none, and deploys it.
+func (in *instance) deploy(id string) error {
+	dir := filepath.Join(in.dir(), id)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := link("/tests/shop", dir+"/shop"); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := os.WriteFile(dir+"/VERSION", []byte(id), 0o644); err != nil {
+		return err
+	}
+	return in.cli("deploy", "--wait", "--release-path", dir, "--release-id", id)
+}
+
+func (in *instance) cli(args ...string) error {
+	args = append(args[:1:1], append([]string{"--config", in.config()}, args[1:]...)...)
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("rollbridge %v: %w: %s", args, err, out)
+	}
+	return nil
+}
+
+// release is one of a status.
+type release struct {
+	ReleaseID string
+	State     string
+	Processes []struct {
+		ID   string
+		PID  int
+		Port int
+	}
+}
+
+func (in *instance) releases(t *testing.T) []release {
+	t.Helper()
+	var status struct{ Releases []release }
+	if err := json.Unmarshal([]byte(command(t, program, "status", "--config", in.config(), "--json")), &status); err != nil {
+		t.Fatal(err)
+	}
+	return status.Releases
+}
+
+// active is the release that serves.
+func (in *instance) active(t *testing.T) release {
+	t.Helper()
+	for _, r := range in.releases(t) {
+		if r.State == "active" {
+			return r
+		}
+	}
+	t.Fatalf("%s has no active release", in.name)
+	return release{}
+}
+
+// webPID is the web process of the active release.
+func (in *instance) webPID(t *testing.T) int { return in.active(t).Processes[0].PID }
+
+// address is where the active release listens.
+func (in *instance) address(t *testing.T) string {
+	return "127.0.0.1:" + strconv.Itoa(in.active(t).Processes[0].Port)
+}
+
+// kill kills a process and waits until it is gone.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %d: %v", pid, err)
+	}
+	eventually(t, "it is gone", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+}
