@@ -18,22 +18,24 @@ import (
 
 const gigabyte = 1 << 30
 
-// spooling are sites on which nginx keeps bodies on disk, which shows that the
-// checks can fail.
-var spooling = variant("spooling", "127.0.0.1:8182", "proxy_request_buffering off;", "proxy_request_buffering on;")
+// On spooling nginx keeps uploads on disk, on direct it leaves downloads with the
+// application.
+var (
+	spooling = variant("spooling", shop, "proxy_request_buffering off;", "proxy_request_buffering on;")
+	direct   = variant("direct", shop, "proxy_max_temp_file_size 1024m;", "proxy_max_temp_file_size 0;")
+)
 
 func TestUploadsFlowThrough(t *testing.T) {
 	for _, c := range []struct {
-		site   *site
-		size   int64
-		sized  bool
-		daemon *instance
+		site  *site
+		size  int64
+		sized bool
 	}{
-		{shipped, gigabyte, true, shop},
-		{unixSocket, gigabyte / 8, false, overUds},
-		{spooling, gigabyte / 8, true, shop},
+		{shipped, gigabyte, true},
+		{unixSocket, gigabyte / 8, false},
+		{spooling, gigabyte / 8, true},
 	} {
-		daemon := mainPID(t, c.daemon.unit())
+		daemon := mainPID(t, c.site.in.unit())
 		body := &upload{left: c.size, sum: sha256.New()}
 		var spooled []string
 		body.halfway = func() { spooled = onDisk(t, append(workers(t), daemon)...) }
@@ -162,5 +164,35 @@ func TestDownloadsArriveWhole(t *testing.T) {
 	}
 	if memory > 100<<20 {
 		t.Errorf("the daemon has needed %d MB", memory>>20)
+	}
+}
+
+// TestSlowClientsDoNotDelayADeploy has a client that reads slower than a retired
+// release may take.
+func TestSlowClientsDoNotDelayADeploy(t *testing.T) {
+	for _, s := range []*site{shipped, direct} {
+		res, err := client.Get(s.url("/big?bytes=67108864"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if s == shipped {
+			eventually(t, "nginx has taken the answer", func() bool { return shop.active(t).ConnectionCount == 0 })
+		}
+		next := map[string]string{"v1": "v2", "v2": "v1"}[shop.active(t).ReleaseID]
+		if err := shop.deploy(next); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "only the new release is there", func() bool { return shop.only(next) })
+		sum := sha256.New()
+		n, err := io.Copy(sum, res.Body)
+		if s == direct {
+			if err == nil {
+				t.Error("an answer that is longer than the drain came whole")
+			}
+			s.awaitSaid(t, "upstream prematurely closed connection while reading upstream")
+		} else if want := res.Header.Get("Content-Digest"); err != nil || digest(sum) != want {
+			t.Errorf("%d bytes came, %v; digest %s, want %s", n, err, digest(sum), want)
+		}
 	}
 }

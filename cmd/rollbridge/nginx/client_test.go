@@ -34,19 +34,25 @@ func (s *site) send(method, path string, body io.Reader, header ...string) (*htt
 	return res, string(text), err
 }
 
-// raw writes bytes on a connection and reads until its end.
-func (s *site) raw(t *testing.T, request string) string {
+// begin writes the beginning of a request on a connection.
+func (s *site) begin(t *testing.T, request string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(s.url(""), "http://"), "/"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(""), "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := io.ReadAll(conn)
+	return conn
+}
+
+// raw writes a request on a connection and reads until its end.
+func (s *site) raw(t *testing.T, request string) string {
+	t.Helper()
+	answer, err := io.ReadAll(s.begin(t, request))
 	if err != nil {
 		t.Fatal(err)
 	}

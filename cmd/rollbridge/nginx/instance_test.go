@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,9 +26,9 @@ type instance struct {
 // The instances. Those whose tests stop, kill or break something are apart from
 // the others.
 var (
-	shop    = &instance{"shop", "127.0.0.1:8182", 18000, "drainTimeoutMs: 1500"} // the address in the shipped site
-	overUds = &instance{"uds", "unix:/run/rollbridge-shop.sock", 18010, "drainTimeoutMs: 1500"}
-	lab     = &instance{"lab", "127.0.0.1:8282", 18020, "drainTimeoutMs: 300, holdTimeoutMs: 300"}
+	shop    = &instance{"shop", "127.0.0.1:8182", 18000, "drainTimeoutMs: 1500, forceStopTimeoutMs: 500"} // the address in the shipped site
+	overUds = &instance{"uds", "unix:/run/rollbridge-shop.sock", 18010, "drainTimeoutMs: 1500, forceStopTimeoutMs: 500"}
+	lab     = &instance{"lab", "127.0.0.1:8282", 18020, "drainTimeoutMs: 300, forceStopTimeoutMs: 300, holdTimeoutMs: 300"}
 	strict  = &instance{"strict", "127.0.0.1:8382", 18030, "trustedProxies: []"}
 
 	instances = []*instance{shop, overUds, lab, strict}
@@ -103,20 +104,22 @@ func (in *instance) cli(args ...string) error {
 
 // release is one of a status.
 type release struct {
-	ReleaseID string
-	State     string
-	Processes []struct {
+	ReleaseID       string
+	State           string
+	ConnectionCount int
+	Processes       []struct {
 		ID   string
 		PID  int
 		Port int
 	}
 }
 
-func (in *instance) releases(t *testing.T) []release {
-	t.Helper()
+// releases are those of which the daemon knows; none when it does not answer.
+func (in *instance) releases() []release {
 	var status struct{ Releases []release }
-	if err := json.Unmarshal([]byte(command(t, program, "status", "--config", in.config(), "--json")), &status); err != nil {
-		t.Fatal(err)
+	out, err := exec.Command(program, "status", "--config", in.config(), "--json").Output()
+	if err != nil || json.Unmarshal(out, &status) != nil {
+		return nil
 	}
 	return status.Releases
 }
@@ -124,13 +127,31 @@ func (in *instance) releases(t *testing.T) []release {
 // active is the release that serves.
 func (in *instance) active(t *testing.T) release {
 	t.Helper()
-	for _, r := range in.releases(t) {
+	for _, r := range in.releases() {
 		if r.State == "active" {
 			return r
 		}
 	}
 	t.Fatalf("%s has no active release", in.name)
 	return release{}
+}
+
+// awaitActive waits until a daemon has taken the active release up.
+func (in *instance) awaitActive(t *testing.T) {
+	t.Helper()
+	eventually(t, in.name+" has an active release", func() bool {
+		return slices.ContainsFunc(in.releases(), func(r release) bool { return r.State == "active" })
+	})
+}
+
+// only reports whether all releases but one have been stopped.
+func (in *instance) only(id string) bool {
+	for _, r := range in.releases() {
+		if r.State != "stopped" && (r.State != "active" || r.ReleaseID != id) {
+			return false
+		}
+	}
+	return true
 }
 
 // webPID is the web process of the active release.

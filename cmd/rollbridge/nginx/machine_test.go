@@ -28,7 +28,7 @@ func prepareMachine() error {
 	return errors.Join(
 		link("/tests/rollbridge", program),
 		shell("groupadd --system rollbridge"),
-		shell("echo 127.0.0.1 "+host+" >>/etc/hosts"),
+		os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost "+host+"\n::1 localhost ip6-localhost ip6-loopback\n"), 0o644), // Debian's, and the site
 		shell("cp "+repository+"/packaging/systemd/*@.* /etc/systemd/system"),
 		prepareInstances(),
 		shell("systemctl daemon-reload"),

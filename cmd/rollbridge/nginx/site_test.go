@@ -14,7 +14,8 @@ import (
 // A site is the shipped one, edited.
 type site struct {
 	name string
-	port int // where nginx listens
+	in   *instance // behind it
+	port int       // where nginx listens
 	text string
 	err  error // of an edit that did not apply
 }
@@ -34,14 +35,14 @@ func readSite(file string) *site {
 	if os.IsNotExist(err) {
 		err = nil // outside
 	}
-	return &site{"rollbridge", 80, string(text), err}
+	return &site{"shipped", shop, 80, string(text), err}
 }
 
-// variant is a further site, like the shipped one but for another upstream and
-// edits, each an old text and the new. It has its own port and error log.
-func variant(name, upstream string, edits ...string) *site {
-	s := &site{name, 8000 + int(nextPort.Add(1)), shipped.text, nil}
-	s.edit("server 127.0.0.1:8182;", "server "+upstream+";")
+// variant is a further site, like the shipped one but for its instance and edits,
+// each an old text and the new. It has its own port and error log.
+func variant(name string, in *instance, edits ...string) *site {
+	s := &site{name, in, 8000 + int(nextPort.Add(1)), shipped.text, nil}
+	s.edit("server 127.0.0.1:8182;", "server "+in.listen+";")
 	s.edit("rollbridge_shop", "rollbridge_"+name)
 	s.edit("\tlisten 80;\n\tlisten [::]:80;\n", fmt.Sprintf("\tlisten %d;\n\terror_log %s;\n", s.port, s.errorLog()))
 	s.edit("Host              $host;", "Host              $host:$server_port;")

@@ -18,13 +18,13 @@ import (
 var both = []*site{shipped, unixSocket}
 
 // unixSocket is the variant that the comment in the upstream speaks of.
-var unixSocket = variant("unix", "unix:/run/rollbridge-shop.sock")
+var unixSocket = variant("unix", overUds)
 
 // securedPort is where the variant with a certificate listens.
 const securedPort = 8443
 
 var secured = func() *site {
-	s := variant("tls", "127.0.0.1:8182")
+	s := variant("tls", shop)
 	s.uncomment()
 	s.edit(fmt.Sprintf("\tlisten %d;\n", s.port), "")
 	s.edit("\tserver unix:/run/rollbridge-shop.sock;\n", "")
@@ -61,16 +61,17 @@ func TestAppSeesTheClientAndItsScheme(t *testing.T) {
 
 func TestOldClientsAreServed(t *testing.T) {
 	for _, s := range both {
+		release := s.in.active(t).ReleaseID
 		for _, request := range []string{"GET /release HTTP/1.0\r\nHost: " + host + "\r\n\r\n", "GET /release HTTP/1.0\r\n\r\n"} {
 			if s == shipped && !strings.Contains(request, "Host") {
 				continue // nginx's own default site has port 80
 			}
-			if answer := s.raw(t, request); !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(answer, "\r\n\r\nv1\n") {
+			if answer := s.raw(t, request); !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(answer, "\r\n\r\n"+release+"\n") {
 				t.Errorf("%s: %q is answered %q", s.name, request, answer)
 			}
 		}
 		answer := s.raw(t, "GET /stream?parts=2&ms=1 HTTP/1.0\r\nHost: "+host+"\r\n\r\n")
-		if strings.Contains(answer, "chunked") || !strings.HasSuffix(answer, "\r\n\r\ndata: part 0 of release v1\n\ndata: part 1 of release v1\n\ndata: end\n\n") {
+		if strings.Contains(answer, "chunked") || !strings.HasSuffix(answer, fmt.Sprintf("\r\n\r\ndata: part 0 of release %[1]s\n\ndata: part 1 of release %[1]s\n\ndata: end\n\n", release)) {
 			t.Errorf("%s: a stream is answered %q", s.name, answer)
 		}
 	}
@@ -146,6 +147,7 @@ func TestWebSockets(t *testing.T) {
 }
 
 func TestEventsArriveOneByOne(t *testing.T) {
+	t.Parallel()
 	const parts, gap = 4, 300
 	for _, s := range append(both, bursts) {
 		at := s.events(t, fmt.Sprintf("/stream?parts=%d&ms=%d", parts, gap))
