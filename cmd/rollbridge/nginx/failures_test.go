@@ -320,6 +320,7 @@ func TestConnectionsRunOut(t *testing.T) {
 	if err == nil {
 		t.Error("16 connections are enough for 16 WebSockets")
 	}
+	t.Logf("the client sees %v", err)
 	small.awaitSaid(t, "16 worker_connections are not enough")
 }
 

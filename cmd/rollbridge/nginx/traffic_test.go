@@ -59,6 +59,16 @@ func TestAppSeesTheClientAndItsScheme(t *testing.T) {
 	}
 }
 
+// behindCDN is for another proxy in front of nginx.
+var behindCDN = variant("cdn", shop, "\tproxy_http_version", "\tset_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;\n\tproxy_http_version")
+
+func TestAppSeesTheClientBehindAnotherProxy(t *testing.T) {
+	_, seen, err := behindCDN.send("GET", "/request", nil, "X-Forwarded-For", "192.0.2.1")
+	if err != nil || !strings.Contains(seen, "X-Forwarded-For: 192.0.2.1, 127.0.0.1\r\n") {
+		t.Errorf("the application sees %q, %v", seen, err)
+	}
+}
+
 func TestOldClientsAreServed(t *testing.T) {
 	for _, s := range both {
 		release := s.in.active(t).ReleaseID

@@ -73,7 +73,7 @@ func blocksOf(t *testing.T, page string) []string {
 		}
 		blocks = append(blocks, block+"\n")
 	}
-	if len(blocks) < 5 {
+	if len(blocks) < 3 {
 		t.Fatalf("%s has only %d blocks", page, len(blocks))
 	}
 	return blocks
