@@ -156,6 +156,21 @@ func TestAPortMovesWithAReloadAndARestartOfTheSocket(t *testing.T) {
 	})
 }
 
+// The address is free again when it is bound anew, and systemd does not lose patience.
+func TestSocketsCanBeRestartedOverAndOver(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
+		h.write(t, map[string]string{"rollbridge": good("main", 8000), "shop": good("shop", 9001)})
+		for _, instance := range []string{"rollbridge", "rollbridge@shop"} {
+			h.sh(t, "systemctl start "+instance+".service")
+			for range 8 {
+				h.sh(t, "systemctl restart "+instance+".socket")
+			}
+			h.sh(t, "systemctl start "+instance+".service; systemctl is-active "+instance+".socket") // it is still starting
+		}
+	})
+}
+
 // Before there is a configuration nothing is wrong; when one is written, systemd
 // knows that it has not read it.
 func TestTheFirstConfigurationIsNoticed(t *testing.T) {
