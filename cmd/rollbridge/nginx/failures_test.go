@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -328,6 +329,9 @@ func TestConnectionsRunOut(t *testing.T) {
 func TestQueueOfAUnixSocketIsFull(t *testing.T) {
 	const dropIn = "/run/systemd/system/rollbridge@uds.socket.d/60-short.conf"
 	const sockets = "rollbridge@uds.socket"
+	if err := os.MkdirAll(filepath.Dir(dropIn), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(dropIn, []byte("[Socket]\nBacklog=4\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

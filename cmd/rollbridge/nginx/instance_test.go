@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -38,29 +37,15 @@ func (in *instance) config() string { return "/etc/rollbridge/" + in.name + ".ya
 func (in *instance) unit() string   { return "rollbridge@" + in.name + ".service" }
 func (in *instance) dir() string    { return "/srv/" + in.name + "/releases" }
 
-// prepareInstances writes configurations, and what the generator makes of them.
+// prepareInstances writes their configurations.
 func prepareInstances() error {
-	var errs []error
+	errs := []error{os.MkdirAll("/etc/rollbridge", 0o755)}
 	for _, in := range instances {
-		errs = append(errs, in.prepare())
+		yaml := fmt.Sprintf("user: app\nproxy: {listen: [%q], %s}\n", in.listen, in.proxy) +
+			fmt.Sprintf("processes: [{id: web, policy: proxied, command: exec ./shop web, port: {from: %d, to: %d}}]\n", in.ports, in.ports+9)
+		errs = append(errs, os.WriteFile(in.config(), []byte(yaml), 0o644))
 	}
 	return errors.Join(errs...)
-}
-
-func (in *instance) prepare() error {
-	dropIn := "/run/systemd/system/rollbridge@" + in.name + ".socket.d"
-	for _, dir := range []string{"/etc/rollbridge", dropIn} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	yaml := fmt.Sprintf("user: app\nproxy: {listen: [%q], %s}\n", in.listen, in.proxy) +
-		fmt.Sprintf("processes: [{id: web, policy: proxied, command: exec ./shop web, port: {from: %d, to: %d}}]\n", in.ports, in.ports+9)
-	stream := fmt.Sprintf("[Socket]\nListenStream=%s\n", strings.TrimPrefix(in.listen, "unix:"))
-	return errors.Join(
-		os.WriteFile(in.config(), []byte(yaml), 0o644),
-		os.WriteFile(dropIn+"/50-rollbridge.conf", []byte(stream), 0o644),
-	)
 }
 
 // startInstances starts the daemons; all but the lab have a release v1.

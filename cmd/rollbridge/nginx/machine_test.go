@@ -27,6 +27,7 @@ const patience = 30 * time.Second
 func prepareMachine() error {
 	return errors.Join(
 		link("/tests/rollbridge", program),
+		link("/tests/rollbridge-generator", "/usr/lib/systemd/system-generators/rollbridge-generator"),
 		shell("groupadd --system rollbridge"),
 		os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost "+host+"\n::1 localhost ip6-localhost ip6-loopback\n"), 0o644), // Debian's, and the site
 		shell("cp "+repository+"/packaging/systemd/*@.* /etc/systemd/system"),

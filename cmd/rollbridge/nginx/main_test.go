@@ -42,6 +42,7 @@ func runInHosts() int {
 	builds := [][]string{
 		{"test", "-c", "-o", binary, "rollbridge/cmd/rollbridge/nginx"},
 		{"build", "-o", filepath.Join(dir, "shop"), "rollbridge/examples/shop"},
+		{"build", "-o", filepath.Join(dir, "rollbridge-generator"), "rollbridge/cmd/rollbridge-generator"},
 	}
 	if other := os.Getenv("ROLLBRIDGE_BIN"); other == "" {
 		builds = append(builds, []string{"build", "-o", filepath.Join(dir, "rollbridge"), "rollbridge/cmd/rollbridge"})

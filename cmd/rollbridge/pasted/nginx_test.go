@@ -10,15 +10,11 @@ import (
 	"rollbridge/supervisor/systemd/systemdtest"
 )
 
-// beforeNginx is a machine with rollbridge, an application that runs, and the
-// nginx of the distribution.
-const beforeNginx = `
-install -m 755 /share/rollbridge /usr/bin/rollbridge
+// beforeNginx is what the page takes for granted: rollbridge with an application,
+// and the nginx of the distribution.
+const beforeNginx = installed + `
 install -D -m 644 /share/rollbridge.conf /usr/share/doc/rollbridge/examples/nginx/rollbridge.conf
 install -D -m 755 /share/shop /srv/shop/releases/v1/shop
-install -m 644 /share/rollbridge*.s* /etc/systemd/system
-groupadd --system rollbridge
-mkdir -p /etc/rollbridge
 cat > /etc/rollbridge/rollbridge.yaml <<'END'
 application: shop
 user: www-data
@@ -27,7 +23,7 @@ processes:
   - {id: web, policy: proxied, command: exec ./shop web, port: {from: 18000, to: 18099}}
 END
 systemctl daemon-reload
-systemctl start rollbridge.socket rollbridge.service nginx.service
+systemctl start rollbridge.socket nginx.service
 rollbridge deploy --release-path /srv/shop/releases/v1 --release-id v1
 `
 
@@ -38,13 +34,21 @@ func TestCommandsForNginxCanBePasted(t *testing.T) {
 		shareForNginx(t, h.Share())
 		paste(t, h, beforeNginx)
 		for _, block := range blocks {
+			old, _ := run(t, h, "pgrep", "-f", "^nginx: worker process$")
 			out, err := run(t, h, "sh", "-e", "-c", block)
 			if err != nil {
 				t.Fatalf("%v:\n%s\n%s", err, block, out)
 			}
+			if strings.Contains(block, "reload nginx") {
+				paste(t, h, "for pid in "+strings.Join(strings.Fields(old), " ")+"; do while test -e /proc/$pid; do sleep 0.02; done; done")
+			}
 			if strings.Contains(block, "Upgrade: websocket") && !strings.HasPrefix(out, "HTTP/1.1 101 Switching Protocols") {
 				t.Errorf("the WebSocket is answered %q", out)
 			}
+		}
+		said, _ := run(t, h, "curl", "-sS", "-H", "Host: shop.example.com", "http://127.0.0.1/request")
+		if !strings.Contains(said, "X-Forwarded-For: 127.0.0.1\r\n") { // without the address of nginx: it came over the Unix socket
+			t.Errorf("in the end the application answers %q", said)
 		}
 	})
 }
@@ -57,17 +61,11 @@ func shareForNginx(t *testing.T, dir string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build shop: %v\n%s", err, out)
 	}
-	files, err := filepath.Glob("../../../packaging/systemd/rollbridge*")
+	site, err := os.ReadFile("../../../packaging/nginx/rollbridge.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range append(files, "../../../packaging/nginx/rollbridge.conf") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(dir, "rollbridge.conf"), site, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

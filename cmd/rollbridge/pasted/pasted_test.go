@@ -15,9 +15,8 @@ import (
 
 const manual = "../../../docs/systemd.md"
 
-// before is what the manual takes for granted: the package, an application, a
-// journal that is kept.
-const before = `
+// installed is what the package does.
+const installed = `
 groupadd --system rollbridge
 install -m 755 /share/rollbridge /usr/bin/
 install -D -m 755 /share/rollbridge-generator /usr/libexec/rollbridge/rollbridge-generator
@@ -26,7 +25,11 @@ mkdir -p /etc/rollbridge /usr/lib/systemd/system-generators
 ln -s /usr/libexec/rollbridge/rollbridge-generator /usr/lib/systemd/system-generators/
 systemctl daemon-reload
 systemctl enable --quiet rollbridge.service
+`
 
+// before is what the manual takes for granted: the package, an application, a
+// journal that is kept.
+const before = installed + `
 useradd --create-home shop
 for release in v1 v2; do install -D -m 755 /share/minimal /srv/shop/releases/$release/app; done
 mkdir -p /var/log/journal && systemctl restart systemd-journald
