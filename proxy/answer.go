@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -114,7 +115,8 @@ func reason(err error) string {
 		return "the application refuses connections"
 	case isDialError(err):
 		return "the application cannot be reached"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, net.ErrClosed): // net/http noticed the end while it was still sending the body
 		return "the application closed the connection without an answer"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the application took too long"
