@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"rollbridge/supervisor/systemd"
 )
 
@@ -18,17 +20,38 @@ type cgroup struct{ dir string }
 // members are the processes in the cgroup and below it. Zombies are not listed
 // (cgroups(7), cgroup.procs).
 func (c cgroup) members() []stat {
+	var found []stat
+	for _, dir := range c.dirs() {
+		found = append(found, processesIn(dir)...)
+	}
+	return unique(found)
+}
+
+// ids are the numbers by which the kernel knows the cgroup and those below it.
+func (c cgroup) ids() []uint64 {
+	var ids []uint64
+	for _, dir := range c.dirs() {
+		var s unix.Stat_t
+		if unix.Stat(dir, &s) == nil {
+			ids = append(ids, s.Ino) // the whole of it on 64 bits
+		}
+	}
+	return ids
+}
+
+// dirs are the directories of the cgroup and of those below it.
+func (c cgroup) dirs() []string {
 	if c.dir == "" {
 		return nil
 	}
-	var found []stat
+	var dirs []string
 	_ = filepath.WalkDir(c.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
-			found = append(found, processesIn(path)...)
+			dirs = append(dirs, path)
 		}
 		return nil
 	})
-	return unique(found)
+	return dirs
 }
 
 // processesIn reads the processes of one cgroup.

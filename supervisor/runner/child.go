@@ -123,6 +123,7 @@ func (c *child) Signal(sig syscall.Signal)      { c.signal(sig) }
 func (c *child) Gone(ctx context.Context) error { return awaitGone(ctx, c.tree) }
 func (c *child) Kill(ctx context.Context) error { return c.killTree(ctx) }
 func (c *child) Members() []int                 { return pidsOf(c.tree) }
+func (c *child) Cgroups() []uint64              { return nil } // it is in that of the daemon
 
 // Memory sums up the resident memory of the members.
 func (c *child) Memory() (int64, []Child, error) {

@@ -42,6 +42,7 @@ func (f *fake) Exit() Exit              { return f.exit }
 func (f *fake) Empty() bool             { return closed(f.gone) }
 func (f *fake) Left() []string          { return []string{"process 7 (stuck)"} }
 func (f *fake) Members() []int          { return []int{f.pid} }
+func (f *fake) Cgroups() []uint64       { return nil }
 func (f *fake) Release()                { f.made.note("release") }
 
 func (f *fake) Memory() (int64, []Child, error) {

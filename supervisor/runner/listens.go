@@ -9,15 +9,29 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
-// listener says who accepts connections on an address, by the sockets of the
-// kernel's table and the descriptors of processes. members is asked again when
-// the owner is not among them: it may have been born meanwhile.
-func listener(addr netip.AddrPort, members func() []int) (Listener, error) {
+// listener says who accepts connections on an address. whose are the processes
+// that are to do so, and the ids of the cgroups that nobody else is in.
+func listener(addr netip.AddrPort, whose func() (pids []int, cgroups []uint64)) (Listener, error) {
+	found, err := lookUp(addr, whose)
+	if err != nil || found == Own {
+		return found, err
+	}
+	return lookUp(addr, whose) // processes and sockets may have come and gone meanwhile
+}
+
+// lookUp looks at each socket that gets connections: if it was made in one of
+// the cgroups, that is enough. Otherwise somebody may have handed it over, or
+// the kernel does not tell: then the descriptors decide.
+func lookUp(addr netip.AddrPort, whose func() ([]int, []uint64)) (Listener, error) {
 	inodes, err := listening(addr)
 	if err != nil {
 		return Undetermined, err
@@ -25,42 +39,83 @@ func listener(addr netip.AddrPort, members func() []int) (Listener, error) {
 	if len(inodes) == 0 {
 		return Nobody, nil
 	}
-	own := holders(members(), inodes)
-	if len(own) == len(inodes) {
-		return Own, nil
+	pids, cgroups := whose()
+	if len(cgroups) > 0 {
+		madeIn, _ := socketCgroups() // without, there are still the descriptors
+		inodes = slices.DeleteFunc(inodes, func(inode uint64) bool { return slices.Contains(cgroups, madeIn[inode]) })
 	}
-	all := holders(allPids(), inodes)
-	own = holders(members(), inodes)
-	switch {
-	case len(own) == len(inodes):
-		return Own, nil
-	case len(all) > len(own):
-		return Foreign, nil
-	}
-	return Undetermined, nil
-}
-
-// holders are those sockets of which a process among pids has a descriptor.
-// What may not be read is passed over.
-func holders(pids []int, inodes []uint64) map[uint64]bool {
-	held := map[uint64]bool{}
+	unseen := false
 	for _, pid := range pids {
-		if len(held) == len(inodes) {
+		if len(inodes) == 0 {
 			break
 		}
-		dir := fmt.Sprintf("/proc/%d/fd/", pid)
-		fds, _ := os.ReadDir(dir)
-		for _, fd := range fds {
-			target, err := os.Readlink(dir + fd.Name())
-			if err != nil {
-				continue
-			}
-			if inode, ok := socketInode(target); ok && slices.Contains(inodes, inode) {
-				held[inode] = true
-			}
+		held, err := socketsOf(pid)
+		unseen = unseen || err != nil
+		inodes = slices.DeleteFunc(inodes, func(inode uint64) bool { return slices.Contains(held, inode) })
+	}
+	switch {
+	case len(inodes) == 0:
+		return Own, nil
+	case unseen:
+		return Undetermined, nil
+	}
+	return Foreign, nil
+}
+
+// socketsOf are the sockets that a process has descriptors of: none if it is
+// gone.
+func socketsOf(pid int) ([]uint64, error) {
+	sockets, err := readSockets(pid)
+	if errors.Is(err, fs.ErrPermission) {
+		asOwner(pid, func() { sockets, err = readSockets(pid) })
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil, nil
+	}
+	return sockets, err
+}
+
+func readSockets(pid int) ([]uint64, error) {
+	dir := fmt.Sprintf("/proc/%d/fd/", pid)
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var sockets []uint64
+	for _, fd := range fds {
+		target, err := os.Readlink(dir + fd.Name())
+		if errors.Is(err, fs.ErrNotExist) { // closed meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if inode, ok := socketInode(target); ok {
+			sockets = append(sockets, inode)
 		}
 	}
-	return held
+	return sockets, nil
+}
+
+// asOwner runs f with the owner of a process as the one who opens files. Without
+// CAP_SYS_PTRACE, as in the sandbox of rollbridge.service, even the superuser
+// does not see what others have open, but each sees it of his own processes. If
+// the owner cannot be taken on, f finds out.
+func asOwner(pid int, f func()) {
+	var owner unix.Stat_t
+	if err := unix.Stat(fmt.Sprintf("/proc/%d", pid), &owner); err != nil {
+		return
+	}
+	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	var done sync.WaitGroup
+	done.Go(func() {
+		runtime.LockOSThread() // for good: the thread, which alone has changed, ends with this
+		_, _ = unix.SetfsgidRetGid(int(owner.Gid))
+		_, _ = unix.SetfsuidRetUid(int(owner.Uid))
+		f()
+	})
+	done.Wait()
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(dumpable), 0, 0, 0) // which the kernel has taken from the program
 }
 
 // socketInode reads `socket:[12345]`.

@@ -185,6 +185,7 @@ func (e *execution) Exit() Exit                     { return e.exit }
 func (e *execution) Empty() bool                    { return isEmpty(e.cgroup) }
 func (e *execution) Left() []string                 { return namesOf(e.cgroup) }
 func (e *execution) Members() []int                 { return pidsOf(e.cgroup) }
+func (e *execution) Cgroups() []uint64              { return e.ids() }
 func (e *execution) Signal(sig syscall.Signal)      { e.signal(sig) }
 func (e *execution) Gone(ctx context.Context) error { return awaitGone(ctx, e.cgroup) }
 func (e *execution) Kill(ctx context.Context) error { return killAll(ctx, e.cgroup, func() {}) }

@@ -22,6 +22,8 @@ type instance interface {
 	Exit() Exit
 	// Members are the pids of what runs.
 	Members() []int
+	// Cgroups are the ids of the cgroups that are the instance's alone.
+	Cgroups() []uint64
 	// Memory is what the members use, in bytes, and each of them.
 	Memory() (bytes int64, children []Child, err error)
 	// Release gives back what the instance holds; nothing else may be called
@@ -214,13 +216,13 @@ func (t *task) Tail(ctx context.Context, w Window) ([]Line, error) { return t.ou
 func (t *task) written() output { return t.output }
 
 // Listens looks the address up among the sockets of what runs now.
-func (t *task) Listens(addr netip.AddrPort) (Listener, error) { return listener(addr, t.members) }
-
-func (t *task) members() []int {
-	if r := t.lastRun(); r != nil {
-		return r.Members()
-	}
-	return nil
+func (t *task) Listens(addr netip.AddrPort) (Listener, error) {
+	return listener(addr, func() (pids []int, cgroups []uint64) {
+		if r := t.lastRun(); r != nil {
+			pids, cgroups = r.Members(), r.Cgroups()
+		}
+		return pids, cgroups
+	})
 }
 
 func (t *task) publish(change func(*Status)) {

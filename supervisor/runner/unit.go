@@ -294,7 +294,10 @@ func (u *unit) written() output { return u.output }
 
 // Listens looks the address up among the sockets of the unit's processes.
 func (u *unit) Listens(addr netip.AddrPort) (Listener, error) {
-	return listener(addr, func() []int { return pidsOf(u.group()) })
+	return listener(addr, func() ([]int, []uint64) {
+		group := u.group()
+		return pidsOf(group), group.ids()
+	})
 }
 
 // group is the cgroup of the unit.

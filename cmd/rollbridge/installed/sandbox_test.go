@@ -52,12 +52,17 @@ echo shared tmp $(cat /tmp/of-the-host)
 func powers(t *testing.T, h *host) {
 	h.sh(t, `install -m 4755 /usr/bin/id /usr/local/bin/set-uid; install -d -m 777 /usr/local/open; echo yes >/tmp/of-the-host
 cat /usr/bin/cat >/share/raw; chmod 755 /share/raw; ln -s /share/raw /usr/local/bin/raw`)
+	empower(t, filepath.Join(h.Share(), "raw"), unix.CAP_NET_RAW)
+}
+
+// empower makes whoever starts a program have a capability.
+func empower(t *testing.T, program string, capability int) {
 	const version2Effective = 0x02000001
-	var capability []byte
-	for _, word := range []uint32{version2Effective, 1 << unix.CAP_NET_RAW, 0, 0, 0} {
-		capability = binary.LittleEndian.AppendUint32(capability, word)
+	var value []byte
+	for _, word := range []uint32{version2Effective, 1 << capability, 0, 0, 0} {
+		value = binary.LittleEndian.AppendUint32(value, word)
 	}
-	must(t, unix.Setxattr(filepath.Join(h.Share(), "raw"), "security.capability", capability, 0))
+	must(t, unix.Setxattr(program, "security.capability", value, 0))
 }
 
 // strict installs the drop-in that makes the sandbox stricter.
