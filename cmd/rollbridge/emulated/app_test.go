@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // The application that is deployed: this test binary, started as `emulated.test
@@ -37,6 +39,11 @@ func appMain(role string) {
 	case "hog":
 		hog()
 	case "web":
+		serve()
+	case "secret":
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			panic(err)
+		}
 		serve()
 	case "cached":
 		fillPageCache()
