@@ -86,6 +86,16 @@ func TestLoadReturnsProblemsOrAConfig(t *testing.T) {
 	}
 }
 
+func TestMigrationPageHasTheConversion(t *testing.T) {
+	page, err := os.ReadFile("../../docs/migrate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := "\nnode -e '" + convert + "' rollbridge.js > rollbridge.json\n"; !strings.Contains(string(page), line) {
+		t.Errorf("docs/migrate.md lacks the line%s", line)
+	}
+}
+
 // The conversion is run as it is printed, for both module systems.
 func TestJavaScriptIsConvertedByThePrintedCommand(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {

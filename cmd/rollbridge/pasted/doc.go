@@ -1,4 +1,4 @@
-// Package pasted holds the check that the commands in docs/systemd.md and
-// docs/nginx.md work when they are pasted, one block after the other, on a machine
-// with each version of systemd, and that all comes back after a reboot.
+// Package pasted holds the checks that the commands in README.md and docs work when
+// they are pasted, one block after the other, on a machine with each version of
+// systemd, and that all comes back after a reboot.
 package pasted

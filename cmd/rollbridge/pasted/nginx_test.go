@@ -1,9 +1,6 @@
 package pasted
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,8 +9,8 @@ import (
 
 // beforeNginx is what the page takes for granted: rollbridge with an application,
 // and the nginx of the distribution.
-const beforeNginx = installed + `
-install -D -m 644 /share/rollbridge.conf /usr/share/doc/rollbridge/examples/nginx/rollbridge.conf
+const beforeNginx = `
+apt-get install -y ./rollbridge_*.deb
 install -D -m 755 /share/shop /srv/shop/releases/v1/shop
 cat > /etc/rollbridge/rollbridge.yaml <<'END'
 application: shop
@@ -28,10 +25,10 @@ rollbridge deploy --release-path /srv/shop/releases/v1 --release-id v1
 `
 
 func TestCommandsForNginxCanBePasted(t *testing.T) {
-	blocks := blocksOf(t, "../../../docs/nginx.md")
+	blocks := blocksOf(t, page(t, "docs/nginx.md"))
 	systemdtest.Each(t, func(t *testing.T, h *systemdtest.Host) {
-		build(t, h.Share())
-		shareForNginx(t, h.Share())
+		withPackage(t, h)
+		withProgram(t, h, "shop")
 		paste(t, h, beforeNginx)
 		for _, block := range blocks {
 			old, _ := run(t, h, "pgrep", "-f", "^nginx: worker process$")
@@ -51,21 +48,4 @@ func TestCommandsForNginxCanBePasted(t *testing.T) {
 			t.Errorf("in the end the application answers %q", said)
 		}
 	})
-}
-
-// shareForNginx adds what beforeNginx installs.
-func shareForNginx(t *testing.T, dir string) {
-	t.Helper()
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "shop"), "rollbridge/examples/shop")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build shop: %v\n%s", err, out)
-	}
-	site, err := os.ReadFile("../../../packaging/nginx/rollbridge.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "rollbridge.conf"), site, 0o644); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// TestREADMECommandsWorkWhenPasted runs the first deploy of the README, with a
-// home directory and ports of its own.
+// TestREADMECommandsWorkWhenPasted runs the README's first deploy in a clone, with a
+// home directory and ports of its own. The one on a server is for hosts with systemd.
 func TestREADMECommandsWorkWhenPasted(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
@@ -43,7 +43,7 @@ func TestREADMECommandsWorkWhenPasted(t *testing.T) {
 	}
 }
 
-// readmeScript is the sh blocks of the README, with free ports, and with the
+// readmeScript is the sh blocks of that section, with free ports, and with the
 // program built to bin.
 func readmeScript(t *testing.T, bin string) string {
 	t.Helper()
@@ -51,8 +51,10 @@ func readmeScript(t *testing.T, bin string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, section, _ := strings.Cut(string(text), "\n## A first deploy in a clone\n")
+	section, _, _ = strings.Cut(section, "\n## ")
 	script := ""
-	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
 		script += block[1]
 	}
 	base, port := 10_000+os.Getpid()%200*100, strconv.Itoa(freePort(t))
