@@ -62,6 +62,16 @@ rm -r tree`
 	paste(t, h, "rm rollbridge_*.deb; cp /share/rollbridge_*+newer_*.deb .")
 }
 
+// withProgram builds one of the examples into the directory that a host shares.
+func withProgram(t *testing.T, h *systemdtest.Host, name string) {
+	t.Helper()
+	cmd := exec.Command("go", "build", "-o", h.Share(), "rollbridge/examples/"+name)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+}
+
 // built is the package of the checkout.
 var built = sync.OnceValues(func() (string, error) {
 	if out, err := exec.Command("../../../packaging/deb/build", packages, "--build=binary").CombinedOutput(); err != nil {

@@ -1,8 +1,6 @@
 package pasted
 
 import (
-	"os"
-	"os/exec"
 	"testing"
 
 	"rollbridge/supervisor/systemd/systemdtest"
@@ -21,7 +19,7 @@ func TestCommandsOfTheManualCanBePasted(t *testing.T) {
 	blocks := blocksOf(t, page(t, "docs/systemd.md"))
 	systemdtest.Each(t, func(t *testing.T, h *systemdtest.Host) {
 		withPackage(t, h)
-		withApplication(t, h)
+		withProgram(t, h, "minimal")
 		paste(t, h, before)
 		pasteAll(t, h, "shop", blocks)
 		answers(t, h, 8183, "v1-limits")
@@ -33,14 +31,4 @@ func TestCommandsOfTheManualCanBePasted(t *testing.T) {
 		answers(t, h, 8282, "v1")
 		paste(t, h, "systemctl is-active rollbridge-shop.broker.service rollbridge-shop.scheduler.service rollbridge-shop.worker.v1-limits.service")
 	})
-}
-
-// withApplication builds the application into the directory that a host shares.
-func withApplication(t *testing.T, h *systemdtest.Host) {
-	t.Helper()
-	cmd := exec.Command("go", "build", "-o", h.Share(), "rollbridge/examples/minimal")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the application: %v\n%s", err, out)
-	}
 }
