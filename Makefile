@@ -83,9 +83,11 @@ format:
 vet:
 	go vet ./...
 
-# Packages whose tests run inside test hosts, one after the other: a host on each
-# version of systemd is enough for two cores.
-HOSTED = $(patsubst %/,%,$(sort $(dir $(shell git grep -l 'systemdtest\.\(Main\|Run\)\b' -- '*_test.go' ':!*testdata*'))))
+# Packages that test on hosts alone, one after the other: a host on each version of
+# systemd is enough for two cores.
+ON_HOSTS = git grep -l 'systemdtest\.\(Main\|Run\)\b' -- '*_test.go' ':!*testdata*'; \
+	git grep -l 'systemdtest\.' -- 'cmd/rollbridge/*/*_test.go' ':!*/benchsystemd/*' ':!*/emulated/*'
+HOSTED = $(patsubst %/,%,$(sort $(dir $(shell $(ON_HOSTS)))))
 
 unit: testroots
 	go test -race -count=1 $(filter-out $(HOSTED:%=rollbridge/%),$(shell go list ./...))

@@ -28,9 +28,9 @@ func (e *healthError) Unwrap() error { return e.cause }
 
 func (e *healthError) hint() string {
 	if _, ok := errors.AsType[*processError](e.cause); ok {
-		return "the previous release serves on; the last output of the process is below"
+		return "traffic has not moved; what the process wrote last, if anything, stands above"
 	}
-	return "the previous release serves on; see health.path, health.timeoutMs and what the process answers there"
+	return "traffic has not moved; see health.path, health.timeoutMs and what the process answers there"
 }
 
 // awaitHealthy is the gate before the switch: the web process answers 2xx on

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	for name, version := range map[string]string{"old": "", "new": "99.0"} {
 		cmd := exec.Command("../../../packaging/deb/build", filepath.Join(dir, name), "-b")
 		cmd.Env = os.Environ()
@@ -60,11 +62,13 @@ var build = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// built is where build has built, if a test has needed it.
+var built string
+
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "6") // tests that run beside one another mostly wait
 	code := m.Run()
-	if dir, err := build(); err == nil && dir != "" {
-		os.RemoveAll(dir)
-	}
+	os.RemoveAll(built)
 	os.Exit(code)
 }
 

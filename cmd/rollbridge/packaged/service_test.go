@@ -87,6 +87,7 @@ func counts(lines string) map[string]int {
 // A daemon that hangs, in whatever way, is ended by the watchdog of systemd and
 // started anew, and nothing that it runs ends.
 func TestWatchdog(t *testing.T) {
+	t.Parallel()
 	each(t, func(s *server) {
 		prepared(s)
 		before := s.pids()
@@ -129,6 +130,7 @@ func (s *server) hang(loop string) {
 // Without descriptors, and with more clients than it can take, a daemon is no
 // daemon that hangs.
 func TestOverloadIsNoHang(t *testing.T) {
+	t.Parallel()
 	each(t, func(s *server) {
 		s.install("old")
 		s.write("/etc/systemd/system/rollbridge.service.d/few.conf", "[Service]\nLimitNOFILE=200\nWatchdogSec=5s\n")
@@ -157,8 +159,17 @@ func TestShutdownStaysDown(t *testing.T) {
 	})
 }
 
+// slow is a worker that takes six seconds to end.
+const slow = `
+trap 'told=1' TERM
+while [ -z "$told" ]; do sleep 0.1; done
+n=0
+while [ $n -lt 60 ]; do sleep 0.1; n=$((n + 1)); done
+`
+
 // A start and an end that take longer than systemd would wait by itself.
 func TestLongStartsAndEnds(t *testing.T) {
+	t.Parallel()
 	each(t, func(s *server) {
 		s.install("old")
 		s.write("/etc/systemd/system/rollbridge.service.d/short.conf", "[Service]\nTimeoutStartSec=3s\n")
@@ -174,7 +185,8 @@ func TestLongStartsAndEnds(t *testing.T) {
 
 		s.sh("rm /etc/systemd/system/rollbridge.service.d/short.conf")
 		s.write("/etc/rollbridge/rollbridge.yaml", strings.Replace(shopConfig, "command: exec ./shop worker, gracefulStopMs: 2000",
-			`command: 'trap "sleep 6; exit 0" TERM; while :; do sleep 0.1; done', gracefulStopMs: 60000`, 1))
+			"command: exec sh /srv/shop/slow, gracefulStopMs: 60000", 1))
+		s.write("/srv/shop/slow", slow)
 		s.deploy("v2")
 		s.write("/run/systemd/system/rollbridge.service.d/90-short.conf", "[Service]\nTimeoutStopSec=3s\n")
 		s.sh("systemctl daemon-reload")
