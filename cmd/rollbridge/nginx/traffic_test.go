@@ -107,17 +107,22 @@ func TestUpstreamConnectionsAreReused(t *testing.T) {
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 		}
-		made := connectionsTo(t, 8182) - before
+		made := 0
+		for c := range connectionsTo(t, 8182) {
+			if !before[c] {
+				made++
+			}
+		}
 		t.Logf("%s: %d connections for %d requests", c.site.name, made, requests)
-		if made > c.most || c.site == closing && made < requests-10 {
+		if made > c.most || c.site == closing && made < requests/2 { // a port may have been used before
 			t.Errorf("%s: %d requests took %d connections", c.site.name, requests, made)
 		}
 	}
 }
 
-// connectionsTo counts the connections to a port, those too that ended within the
-// last minute.
-func connectionsTo(t *testing.T, port int) (n int) {
+// connectionsTo are the connections to a port by their other ends, those too that
+// ended within the last minute.
+func connectionsTo(t *testing.T, port int) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -134,7 +139,7 @@ func connectionsTo(t *testing.T, port int) (n int) {
 			seen[f[2]] = true
 		}
 	}
-	return len(seen)
+	return seen
 }
 
 func TestWebSockets(t *testing.T) {
