@@ -38,11 +38,22 @@ func claimApplication(cfg *config.Config) error {
 		Dir:         filepath.Dir(config.PlacesOf(cfg.File, cfg.Application).State),
 		Application: cfg.Application,
 		File:        cfg.File,
-		Holds: func(file string) bool {
-			other, err := config.Load(file)
-			return err == nil && other.Application == cfg.Application || err != nil && !errors.Is(err, fs.ErrNotExist)
-		},
+		Holds:       func(file string) bool { return stillHas(file, cfg.Application) },
 	}.Take()
+}
+
+// stillHas reports whether an application is that of the instance with that file;
+// of one that cannot be used it is. What a full disk or a power failure has left
+// of a claim names no instance, and so keeps nobody from anything.
+func stillHas(file, application string) bool {
+	if !config.DefaultOptions().IsInstance(file) {
+		return false
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return cfg.Application == application
 }
 
 // ofAnother is why a configuration cannot be used although nothing is wrong in it:
@@ -112,8 +123,11 @@ func (e *env) loadForDaemon(o daemonOptions) (cfg *config.Config, broken, err er
 	if !config.DefaultOptions().IsInstance(file) {
 		return nil, nil, err
 	}
-	cfg, inForceErr := inForce(file, config.PlacesOf(file, "").ActiveConfig())
-	if inForceErr != nil {
+	cfg, unusable := inForce(file, config.PlacesOf(file, "").ActiveConfig())
+	if unusable == nil {
+		unusable = ofAnother(cfg)
+	}
+	if unusable != nil {
 		return nil, nil, err
 	}
 	return cfg, err, nil
