@@ -22,6 +22,7 @@ type loop struct {
 type watchdog struct {
 	loops  []loop
 	every  time.Duration
+	ending <-chan struct{} // the end begins, in which loops end
 	notify func(string) error
 	hung   func(loop string) // told when a loop begins to stand still
 }
@@ -33,16 +34,7 @@ func feedWatchdog(ctx context.Context, ending <-chan struct{}, loops []loop, not
 	if limit <= 0 {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	w := watchdog{loops: loops, every: limit / 4, notify: notify, hung: hung}
+	w := watchdog{loops: loops, every: limit / 4, ending: ending, notify: notify, hung: hung}
 	w.run(ctx)
 }
 
@@ -55,15 +47,19 @@ func (d *daemon) loops() []loop {
 	return loops
 }
 
-// run feeds until ctx ends.
+// run feeds until ctx ends, or the end begins.
 func (w *watchdog) run(ctx context.Context) {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	told := ""
 	for {
 		hung := w.standing(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-w.ending: // it may have been a loop that has ended
 			return
+		case <-ctx.Done():
+			return
+		default:
 		}
 		if hung == "" {
 			w.notify(systemd.Alive) // one that is lost is followed by another
@@ -73,6 +69,8 @@ func (w *watchdog) run(ctx context.Context) {
 		told = hung
 		select {
 		case <-tick.C:
+		case <-w.ending:
+			return
 		case <-ctx.Done():
 			return
 		}

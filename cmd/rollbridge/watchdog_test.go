@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -56,5 +57,18 @@ func TestWatchdog(t *testing.T) {
 		if len(told) > 0 {
 			t.Errorf("told again that %s stands still", <-told)
 		}
+	})
+}
+
+// At the end listeners are closed, and then they have no beat.
+func TestWatchdogDoesNotMindTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ending := make(chan struct{})
+		w := watchdog{
+			loops: []loop{{"proxy", func(context.Context) error { close(ending); return net.ErrClosed }}}, every: time.Second, ending: ending,
+			notify: func(state string) error { t.Errorf("told %q", state); return nil },
+			hung:   func(loop string) { t.Errorf("told that %s stands still", loop) },
+		}
+		w.run(t.Context())
 	})
 }
