@@ -56,9 +56,9 @@ type peer struct {
 }
 
 func (p *Proxy) peerOf(r *http.Request) peer {
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	_, onUnix := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || local.Network() == "unix" { // where a peer may be bound to any text
+	if err != nil || onUnix { // where a peer may be bound to any text
 		return peer{trusted: true}
 	}
 	addr := ap.Addr().Unmap()
