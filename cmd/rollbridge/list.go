@@ -132,7 +132,7 @@ func askAll(ctx context.Context, instances []config.Instance, timeout time.Durat
 func askInstance(ctx context.Context, i config.Instance, timeout time.Duration) *instanceStatus {
 	row := &instanceStatus{Instance: i.Name, Own: i.Own, Config: i.File, Problems: []string{}}
 	socket := config.PlacesOf(i.File, "").Control
-	r := &remote{config: &config.Config{File: i.File}, socket: socket, service: serviceFor(i.File), timeout: timeout}
+	r := &remote{config: &config.Config{File: i.File}, socket: socket, service: serviceFor(i.File), timeout: timeout, pulse: usualPulse}
 	if !i.Gone {
 		row.read(r)
 	}
