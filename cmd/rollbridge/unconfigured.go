@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -49,7 +50,7 @@ func (e *env) runUnconfigured(ctx context.Context, o daemonOptions, signals <-ch
 	if !config.DefaultOptions().IsInstance(file) {
 		return wrong
 	}
-	passed, err := socket.TakeActivated(socketUnits(file))
+	passed, err := socket.TakeActivated(passedBy(file))
 	if err != nil || passed == nil {
 		return wrong
 	}
@@ -141,9 +142,21 @@ func (u *unconfigured) status() supervisor.StatusResult {
 	return supervisor.StatusResult{
 		Application: u.instance, Config: u.file, Control: supervisor.ControlStatus{Path: u.passed.Control.Addr().String()},
 		DaemonRuntime: u.program, PID: os.Getpid(), StartedAt: u.started.UTC().Format(time.RFC3339),
+		Proxy:    u.proxyStatus(),
 		Problems: []string{"no usable configuration, so requests are refused: " + u.wrong.Error()},
 		Releases: []supervisor.ReleaseStatus{}, Services: []supervisor.OwnedProcess{}, Singletons: []supervisor.OwnedProcess{}, Orphans: []supervisor.Orphan{},
 	}
+}
+
+// proxyStatus is where requests are refused.
+func (u *unconfigured) proxyStatus() (p supervisor.ProxyStatus) {
+	for _, l := range u.passed.Proxy {
+		p.Listen = append(p.Listen, l.Address())
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok && p.Port == 0 {
+			p.Host, p.Port = tcp.IP.String(), tcp.Port
+		}
+	}
+	return p
 }
 
 // end begins the end, once, for the command of that context, if it is one's.
