@@ -23,7 +23,7 @@ import (
 // listen takes the sockets that systemd has passed. Without any it binds its
 // own, whose rights hold from the first moment.
 func (d *daemon) listen(ctx context.Context) error {
-	units := socketUnits(d.config.File)
+	units := passedBy(d.config.File)
 	passed, err := socket.TakeActivated(units)
 	if err != nil {
 		return advised(err)
@@ -36,14 +36,10 @@ func (d *daemon) listen(ctx context.Context) error {
 	return nil
 }
 
-// socketUnits are the units that pass an instance of the host its sockets.
-func socketUnits(file string) socket.Units {
-	service := daemonUnit(file)
-	if service == "" {
-		return socket.Units{}
-	}
-	instance := strings.TrimPrefix(strings.TrimSuffix(service, ".service"), "rollbridge")
-	return socket.Units{Proxy: "rollbridge" + instance + ".socket", Control: "rollbridge-control" + instance + ".socket"}
+// passedBy are the units that pass an instance of the host its sockets.
+func passedBy(file string) socket.Units {
+	units := hostUnits(file)
+	return socket.Units{Proxy: units.Proxy, Control: units.Control}
 }
 
 // renew is the command after which systemd listens as the configuration says:
@@ -108,7 +104,7 @@ const operators = "rollbridge"
 func controlPermissions(cfg *config.Config, uid int, hasGroup func(string) bool) socket.Permissions {
 	c := cfg.Control
 	perm := socket.Permissions{Owner: c.Owner, Group: c.Group}
-	if uid == 0 && daemonUnit(cfg.File) != "" && hasGroup(operators) {
+	if ofHost(cfg.File, uid) && hasGroup(operators) {
 		perm.Mode = 0o660
 		if perm.Group == "" {
 			perm.Group = operators
@@ -120,6 +116,10 @@ func controlPermissions(cfg *config.Config, uid int, hasGroup func(string) bool)
 	return perm
 }
 
+// ofHost reports whether a daemon that runs as that user is that of an instance of
+// the host.
+func ofHost(file string, uid int) bool { return uid == 0 && hostUnits(file).Service != "" }
+
 func hasGroup(name string) bool {
 	_, err := user.LookupGroup(name)
 	return err == nil
@@ -130,7 +130,7 @@ func hasGroup(name string) bool {
 // instance of the host is for its operators too.
 func controlDirectory(cfg *config.Config, path string) error {
 	dir := filepath.Dir(path)
-	if controlPermissions(cfg, os.Geteuid(), hasGroup).Group == operators {
+	if ofHost(cfg.File, os.Geteuid()) && controlPermissions(cfg, os.Geteuid(), hasGroup).Group == operators {
 		return os.MkdirAll(dir, 0o755)
 	}
 	_, err := os.Stat(dir)

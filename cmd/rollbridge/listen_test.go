@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"rollbridge/socket"
@@ -14,9 +17,32 @@ func TestSocketUnitsOfAnInstance(t *testing.T) {
 		"/etc/rollbridge/my-shop.yaml":    {Proxy: "rollbridge@my-shop.socket", Control: "rollbridge-control@my-shop.socket"},
 		"/srv/shop/rollbridge.yaml":       {},
 	} {
-		if got := socketUnits(file); got != want {
+		if got := passedBy(file); got != want {
 			t.Errorf("%s: %+v", file, got)
 		}
+	}
+}
+
+func TestDirectoryThatOthersMayHaveMadeIsRefusedWhateverTheGroup(t *testing.T) {
+	parent := fmt.Sprintf("/tmp/rollbridge-%d", os.Getuid())
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(parent) // unless a daemon has it
+	dir, err := os.MkdirTemp(parent, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	cfg := &config.Config{File: "/srv/shop/rollbridge.yaml", Control: config.Control{Path: filepath.Join(dir, "control.sock"), Group: operators}}
+	if err := controlDirectory(cfg, cfg.Control.Path); err != nil {
+		t.Errorf("a private one: %v", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if controlDirectory(cfg, cfg.Control.Path) == nil {
+		t.Error("one that others may enter is taken")
 	}
 }
 

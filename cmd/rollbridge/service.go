@@ -27,16 +27,31 @@ type service struct {
 
 // serviceFor is the service of the daemon with that configuration.
 func serviceFor(file string) service {
-	ofHost := filepath.Dir(file) == config.InstanceDir
-	s := service{user: !ofHost}
-	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	own := config.DefaultOptions().IsInstance(file) && os.Geteuid() != 0
-	if (ofHost || own) && unitgen.IsUnitInstance(name) {
-		s.DaemonUnits = unitgen.DaemonUnitsOf(name)
+	s := service{user: filepath.Dir(file) != config.InstanceDir}
+	if !s.user || config.DefaultOptions().IsInstance(file) && os.Geteuid() != 0 {
+		s.DaemonUnits = unitsOf(file)
 	}
 	s.look = s.asking(systemd.ReadUnit)
 	s.load = s.asking(systemd.LoadUnit)
 	return s
+}
+
+// hostUnits are the units of the daemon of an instance of the host; empty when the
+// configuration is none of these.
+func hostUnits(file string) unitgen.DaemonUnits {
+	if filepath.Dir(file) != config.InstanceDir {
+		return unitgen.DaemonUnits{}
+	}
+	return unitsOf(file)
+}
+
+// unitsOf are the units of the daemon of an instance; empty when it can have none.
+func unitsOf(file string) unitgen.DaemonUnits {
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	if !unitgen.IsUnitInstance(name) {
+		return unitgen.DaemonUnits{}
+	}
+	return unitgen.DaemonUnitsOf(name)
 }
 
 // asking asks systemd, if there is something to ask about.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -90,7 +89,7 @@ func (e *env) units(o unitsOptions) error {
 // package installs.
 func unitHost(cfg *config.Config) (unitgen.Host, error) {
 	program, err := gateProgram()
-	unit := daemonUnit(cfg.File)
+	unit := hostUnits(cfg.File).Service
 	return unitgen.Host{
 		Version:    unitgen.Oldest,
 		Program:    program,
@@ -98,15 +97,6 @@ func unitHost(cfg *config.Config) (unitgen.Host, error) {
 		DaemonUnit: unit,
 		User:       unit == "" && os.Geteuid() != 0,
 	}, err
-}
-
-// daemonUnit is the unit of the daemon of an instance of the host; "" when the
-// configuration is none.
-func daemonUnit(file string) string {
-	if filepath.Dir(file) != config.InstanceDir {
-		return ""
-	}
-	return unitgen.DaemonUnitsOf(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))).Service
 }
 
 // exampleVars are what a deploy would decide, as far as it was not given.
