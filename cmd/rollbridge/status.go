@@ -87,6 +87,9 @@ func (e *env) daemonBlock(st supervisor.StatusResult) block {
 
 // runnerText is the runner, and why it is that one when nobody has chosen it.
 func runnerText(st supervisor.StatusResult) string {
+	if st.Runner == "" { // see unconfigured.go
+		return "without a configuration"
+	}
 	text := st.Runner + " runner"
 	if st.RunnerReason != "" {
 		text += " (" + st.RunnerReason + ")"

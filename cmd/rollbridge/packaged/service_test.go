@@ -212,7 +212,7 @@ func TestWithoutAUsableConfiguration(t *testing.T) {
 		}
 		s.await("systemctl is-active rollbridge.service")
 		s.contains("systemctl status", s.sh("systemctl status --no-pager --full rollbridge"), "no usable configuration", "usr")
-		s.contains("rollbridge status", s.sh("rollbridge status --text"), "no usable configuration", "usr")
+		s.contains("rollbridge status", s.sh("rollbridge status --text"), "no usable configuration", "usr", "127.0.0.1:8182", "without a configuration")
 		if out, err := s.try("rollbridge deploy --release-path /srv/shop/releases/v1 --release-id v1"); err == nil || !strings.Contains(out, "usr") {
 			s.t.Errorf("a deploy: %v, %s", err, out)
 		}
