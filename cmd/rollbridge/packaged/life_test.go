@@ -1,6 +1,7 @@
 package packaged
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -64,6 +65,19 @@ func TestFromInstallationToPurge(t *testing.T) {
 		s.equal("files after the purge", s.sh(found), "")
 		s.equal("processes after the purge", s.sh("pgrep -u app || true"), "")
 		s.equal("failed units after the purge", s.sh("systemctl list-units --failed --plain --no-legend"), "")
+	})
+}
+
+// What debian/tests has for autopkgtest.
+func TestThePackagesOwnTest(t *testing.T) {
+	script, err := os.ReadFile("../../../debian/tests/deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(s *server) {
+		s.install("old")
+		s.write("/root/deploy", string(script))
+		s.sh("sh /root/deploy")
 	})
 }
 
