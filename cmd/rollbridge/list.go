@@ -210,6 +210,9 @@ func (row *instanceStatus) notRunning(ctx context.Context, r *remote, err error)
 	switch {
 	case absent(err) && lookErr == nil && daemon.ActiveState == "failed":
 		row.State = stateFailed
+	case absent(err) && lookErr == nil && daemon.ActiveState == "active": // at a control.path, say, that this user may not read
+		row.State = stateSilent
+		row.Problems = append(row.Problems, r.service.Service+" runs, but nobody answers at "+r.socket)
 	case absent(err) && r.unread != nil:
 		row.State = stateBroken
 	case absent(err):

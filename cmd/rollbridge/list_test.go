@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 )
@@ -82,6 +83,15 @@ func TestListKnowsWhatSystemdDoesNotRun(t *testing.T) {
 	var row instanceStatus
 	if row.notRunning(t.Context(), r, barred("/none", toWrite)); row.State != stateDenied || len(row.Problems) != 1 {
 		t.Errorf("%+v", row)
+	}
+
+	nobody := &fault{err: control.ErrNoDaemon, code: exitNoDaemon}
+	for active, want := range map[string]string{"active": stateSilent, "inactive": stateStopped, "failed": stateFailed} {
+		r := &remote{service: shopService(units{shopDaemon: loaded(active)}), socket: "/run/rollbridge/shop/control.sock"}
+		var row instanceStatus
+		if row.notRunning(t.Context(), r, nobody); row.State != want {
+			t.Errorf("nobody listens, and the unit is %s: %+v", active, row)
+		}
 	}
 }
 
