@@ -97,6 +97,9 @@ func readSockets(pid int) ([]uint64, error) {
 	return sockets, nil
 }
 
+// dumpable is held while the kernel may have taken that from the program.
+var dumpable sync.Mutex
+
 // asOwner runs f with the owner of a process as the one who opens files. Without
 // CAP_SYS_PTRACE, as in the sandbox of rollbridge.service, even the superuser
 // does not see what others have open, but each sees it of his own processes. If
@@ -106,7 +109,9 @@ func asOwner(pid int, f func()) {
 	if err := unix.Stat(fmt.Sprintf("/proc/%d", pid), &owner); err != nil {
 		return
 	}
-	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	dumpable.Lock()
+	defer dumpable.Unlock()
+	before, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	var done sync.WaitGroup
 	done.Go(func() {
 		runtime.LockOSThread() // for good: the thread, which alone has changed, ends with this
@@ -115,7 +120,7 @@ func asOwner(pid int, f func()) {
 		f()
 	})
 	done.Wait()
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(dumpable), 0, 0, 0) // which the kernel has taken from the program
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(before), 0, 0, 0)
 }
 
 // socketInode reads `socket:[12345]`.
