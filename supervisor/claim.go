@@ -50,7 +50,7 @@ func (c Claim) Take() error {
 		return &control.Error{
 			Code:    "other-instance",
 			Message: fmt.Sprintf("application %q is that of %s", c.Application, owner),
-			Hint:    "give each instance its own `application`, or move one of the files away",
+			Hint:    "give each instance its own `application`, or take one of them away: stop its daemon, and move its file",
 		}
 	}
 	if err := f.Truncate(0); err != nil {

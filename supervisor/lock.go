@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -20,9 +21,9 @@ const lockPatience = time.Second
 // is open, so nothing is left of it when its owner is killed.
 type Lock struct{ file *os.File }
 
-// TakeLock takes the lock of that path, whose directory must exist. When another
-// daemon has it, the error names that daemon.
-func TakeLock(path string) (*Lock, error) {
+// TakeLock takes the lock of that path, whose directory must exist, for a daemon
+// that runs an application. When another daemon has it, the error names that one.
+func TakeLock(path, application string) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock of the instance: %w", err)
@@ -32,7 +33,7 @@ func TakeLock(path string) (*Lock, error) {
 		return nil, lockError(f, err)
 	}
 	l := &Lock{f}
-	if err := l.sign(); err != nil {
+	if err := l.sign(application); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock of the instance: %w", err)
 	}
@@ -55,10 +56,8 @@ func lockError(f *os.File, err error) error {
 	if err != unix.EWOULDBLOCK {
 		return fmt.Errorf("lock of the instance: flock %s: %w", f.Name(), err)
 	}
-	text := make([]byte, 20)
-	n, _ := f.ReadAt(text, 0)
 	owner := "another daemon"
-	if pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n]))); err == nil {
+	if pid, _ := signature(f); pid != 0 {
 		owner = fmt.Sprintf("the daemon with pid %d", pid)
 	}
 	return &control.Error{
@@ -69,12 +68,35 @@ func lockError(f *os.File, err error) error {
 }
 
 // sign writes who holds the lock.
-func (l *Lock) sign() error {
+func (l *Lock) sign(application string) error {
 	if err := l.file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, err := l.file.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), application), 0)
 	return err
+}
+
+// signature reads who holds a lock, 0 and "" where that is not known.
+func signature(f *os.File) (pid int, application string) {
+	text, _ := io.ReadAll(io.NewSectionReader(f, 0, 1024))
+	number, application, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	pid, _ = strconv.Atoi(number)
+	return pid, application
+}
+
+// Running is the application of the daemon that has the lock of that path, "" when
+// none has it.
+func Running(path string) (application string) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != unix.EWOULDBLOCK {
+		return ""
+	}
+	_, application = signature(f)
+	return application
 }
 
 // Release gives the lock back. The file stays: removing it could take away the

@@ -348,17 +348,26 @@ func TestOneWriteServesAllWhoWait(t *testing.T) {
 
 func TestSecondDaemonOfAnInstanceIsTurnedAway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	first, err := TakeLock(path)
+	if running := Running(path); running != "" {
+		t.Errorf("before the first one %q runs", running)
+	}
+	first, err := TakeLock(path, "my shop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = TakeLock(path)
+	if running := Running(path); running != "my shop" {
+		t.Errorf("%q runs", running)
+	}
+	_, err = TakeLock(path, "other")
 	if err == nil {
 		t.Fatal("there are two")
 	}
 	contains(t, err.Error(), fmt.Sprintf("the daemon with pid %d runs this instance already", os.Getpid()))
 	first.Release()
-	again, err := TakeLock(path)
+	if running := Running(path); running != "" {
+		t.Errorf("after the end of it %q runs", running)
+	}
+	again, err := TakeLock(path, "shop")
 	if err != nil {
 		t.Fatal(err)
 	}

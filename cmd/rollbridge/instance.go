@@ -23,7 +23,7 @@ func (d *daemon) lockInstance() (err error) {
 	if err := socket.PrivateDir(places.State); err != nil {
 		return err
 	}
-	if d.lock, err = supervisor.TakeLock(places.Lock()); err != nil {
+	if d.lock, err = supervisor.TakeLock(places.Lock(), d.config.Application); err != nil {
 		return err
 	}
 	return claimApplication(d.config)
@@ -42,12 +42,16 @@ func claimApplication(cfg *config.Config) error {
 	}.Take()
 }
 
-// stillHas reports whether an application is that of the instance with that file;
-// of one that cannot be used it is. What a full disk or a power failure has left
-// of a claim names no instance, and so keeps nobody from anything.
+// stillHas reports whether an application is that of the instance with that file:
+// by the file, and of one that cannot be used it is; or since its daemon goes on
+// with it whatever has become of the file. What a full disk or a power failure has
+// left of a claim names no instance, and so keeps nobody from anything.
 func stillHas(file, application string) bool {
 	if !config.DefaultOptions().IsInstance(file) {
 		return false
+	}
+	if supervisor.Running(config.PlacesOf(file, "").Lock()) == application {
+		return true
 	}
 	cfg, err := config.Load(file)
 	if err != nil {

@@ -88,6 +88,14 @@ func TestAnApplicationBelongsToOneInstance(t *testing.T) {
 	if s := first.status(); s.PID == before || s.active() != "v1" {
 		t.Errorf("%+v", s)
 	}
+	away := first.config() + ".away" // renamed, while its daemon goes on
+	if err := os.Rename(first.config(), away); err != nil {
+		t.Fatal(err)
+	}
+	second.deploy(root(), "v1").says(t, 1, `application "shared" is that of `+first.config())
+	if err := os.Rename(away, first.config()); err != nil {
+		t.Fatal(err)
+	}
 	second.configure("") // its own, again
 	second.deploy(root(), "v1").says(t, 0, "The daemon is being restarted; waiting for the next one.")
 }
