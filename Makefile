@@ -26,7 +26,7 @@ build: ## build bin/rollbridge
 demo: build ## deploy, re-deploy under load and roll back a real application, in half a minute
 	@go run ./examples/demo -rollbridge bin/rollbridge
 
-test: prepare format vet lint fuzz demo soak-short unit hosted deb-check test-vm ## everything that CI runs, in about half an hour
+test: prepare format vet lint fuzz demo soak-short unit hosted deb-check test-vm ## everything that CI runs, in about twenty minutes
 
 check: format vet lint unit ## format, vet, lint and unit tests: what to run before a commit
 
