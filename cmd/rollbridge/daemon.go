@@ -220,6 +220,7 @@ func (d *daemon) run(ctx context.Context, signals <-chan os.Signal, ready func()
 	go d.herald.run(telling)
 	go d.actor("control socket", func() error { return d.control.Serve(d.hangable("control socket", d.controlListener)) })
 	if err := d.supervisor.Resume(ctx); err != nil {
+		d.control.Close(ctx) // its actor has not broken down
 		return advised(err)
 	}
 	go d.mindSignals(signals)
