@@ -51,7 +51,7 @@ func (s *Supervisor) Resume(ctx context.Context) error {
 	}
 	left, err := s.runner.Left(ctx)
 	if err == nil {
-		err = s.checkApplication(m, left)
+		err = m.checkApplication(s.opt.Config.Application)
 	}
 	if err != nil {
 		return fmt.Errorf("find what earlier daemons left: %w", err)
@@ -96,15 +96,18 @@ func exists(path string) bool {
 // tried again. It takes `resumeTimeoutMs` at most.
 func (s *Supervisor) Resumed() <-chan struct{} { return s.resumed }
 
-// checkApplication makes sure that the state is that of this application. What
+// CheckState is the error of a state file that is that of another application.
+func CheckState(path, application string) error { return readState(path).checkApplication(application) }
+
+// checkApplication makes sure that the state is that of an application. What
 // another one has left would not be seen: units are named after it.
-func (s *Supervisor) checkApplication(m memory, left []runner.Left) error {
-	if m.Application == "" || m.Application == s.opt.Config.Application || m.ActiveReleaseID == nil && len(m.Services) == 0 && len(m.Singletons) == 0 {
+func (m memory) checkApplication(application string) error {
+	if m.Application == "" || m.Application == application || m.ActiveReleaseID == nil && len(m.Services) == 0 && len(m.Singletons) == 0 {
 		return nil
 	}
 	return &control.Error{
 		Code:    "other-application",
-		Message: fmt.Sprintf("%s remembers application %q, not %q", m.path, m.Application, s.opt.Config.Application),
+		Message: fmt.Sprintf("%s remembers application %q, not %q", m.path, m.Application, application),
 		Hint:    fmt.Sprintf("set `application: %s` again; to rename it, `rollbridge stop` and `rollbridge shutdown` it first, and remove that file", m.Application),
 	}
 }

@@ -60,6 +60,9 @@ func (s *Supervisor) checkLive(next *config.Config) error {
 			hint = "take these changes back, or run: " + s.opt.Sockets.Renew
 		}
 	}
+	if slices.Contains(changes, "application") { // for which a restart does not help
+		hint = fmt.Sprintf("set `application: %s` again; what has another name is another application, and goes into a file of its own", s.opt.Config.Application)
+	}
 	if len(changes) == 0 {
 		return nil
 	}

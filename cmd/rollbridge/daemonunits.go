@@ -61,7 +61,7 @@ func (e *env) loadAsInstance(path string) (*config.Config, error) {
 	name := strings.TrimSuffix(base, filepath.Ext(base))
 	switch {
 	case options.IsInstance(filepath.Join(dir, base)) && filepath.Clean(dir) != config.InstanceDir:
-		return nil, complaint(path+" is of a user's own daemon, whose units are not made of its configuration", "docs/systemd.md, \"Without root\", has a unit for it")
+		return nil, complaint(path+" is of a user's own daemon, whose units are not made of its configuration", "`systemctl --user cat "+unitgen.DaemonUnitsOf(name).Service+"` shows its unit")
 	case !unitgen.IsUnitInstance(name):
 		return nil, complaint(fmt.Sprintf("%q cannot be the name of an instance", name),
 			"rename the file: begin with a letter or digit, then use letters, digits, dots, underscores and hyphens")

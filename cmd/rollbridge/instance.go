@@ -60,10 +60,17 @@ func stillHas(file, application string) bool {
 	return cfg.Application == application
 }
 
-// ofAnother is why a configuration cannot be used although nothing is wrong in it:
-// its application is that of another instance. Other troubles with finding that
-// out are for whoever locks the instance.
-func ofAnother(cfg *config.Config) error {
+// unfit is why a configuration cannot be used although nothing is wrong in it: its
+// application is not the one that the instance has, or is that of another one.
+// Other troubles with finding that out are for whoever locks the instance.
+func unfit(cfg *config.Config) error {
+	if !config.DefaultOptions().IsInstance(cfg.File) {
+		return nil
+	}
+	state := cmp.Or(cfg.StatePath, config.PlacesOf(cfg.File, cfg.Application).StateFile())
+	if err := supervisor.CheckState(state, cfg.Application); err != nil {
+		return advised(err)
+	}
 	var told *control.Error
 	if err := claimApplication(cfg); errors.As(err, &told) {
 		return advised(told)
@@ -114,7 +121,7 @@ func (e *env) loadForDaemon(o daemonOptions) (cfg *config.Config, broken, err er
 	cfg, err = e.load(o.config)
 	direct := cmp.Or(o.runner, e.Getenv("ROLLBRIDGE_RUNNER")) == "direct"
 	if err == nil && !direct {
-		err = ofAnother(cfg)
+		err = unfit(cfg)
 	}
 	if err == nil || direct {
 		return cfg, nil, err
@@ -129,7 +136,7 @@ func (e *env) loadForDaemon(o daemonOptions) (cfg *config.Config, broken, err er
 	}
 	cfg, unusable := inForce(file, config.PlacesOf(file, "").ActiveConfig())
 	if unusable == nil {
-		unusable = ofAnother(cfg)
+		unusable = unfit(cfg)
 	}
 	if unusable != nil {
 		return nil, nil, err

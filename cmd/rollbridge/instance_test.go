@@ -3,11 +3,51 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 )
+
+func TestARenamedApplicationLeavesTheDaemonWhatItHad(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "")
+	file := filepath.Join(home, ".config", "rollbridge", "rollbridge.yaml")
+	places := config.PlacesOf(file, "")
+	for _, dir := range []string{filepath.Dir(file), places.State} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, text := range map[string]string{
+		file:                  plainConfig("store"),
+		places.ActiveConfig(): plainConfig("shop"),
+		places.StateFile():    `{"version":1,"application":"shop","activeReleaseId":"v1","releases":[]}`,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func(application string) (broken error) {
+		t.Helper()
+		cfg, broken, err := newTestEnv(t).loadForDaemon(daemonOptions{config: file})
+		if err != nil || cfg.Application != application {
+			t.Fatalf("%+v, %v", cfg, err)
+		}
+		return broken
+	}
+	if broken := load("shop"); broken == nil || !strings.Contains(broken.Error(), `remembers application "shop", not "store"`) {
+		t.Errorf("%v", broken)
+	}
+	if err := os.Remove(places.StateFile()); err != nil { // nothing is left of it
+		t.Fatal(err)
+	}
+	if broken := load("store"); broken != nil {
+		t.Error(broken)
+	}
+}
 
 func TestAnApplicationIsThatOfWhoStillHasIt(t *testing.T) {
 	home := t.TempDir()

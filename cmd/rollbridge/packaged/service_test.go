@@ -226,5 +226,15 @@ func TestWithoutAUsableConfiguration(t *testing.T) {
 		s.answers("v1")
 		s.await("systemctl is-active rollbridge.service")
 		s.contains("systemctl status", s.sh("systemctl status --no-pager --full rollbridge"), "v1 active", "cannot be used")
+
+		// So it does with an application that was renamed.
+		s.write("/etc/rollbridge/rollbridge.yaml", strings.Replace(shopConfig, "application: shop", "application: store", 1))
+		s.sh("systemctl restart rollbridge.socket")
+		s.answers("v1")
+		s.await("systemctl is-active rollbridge.service")
+		s.contains("rollbridge status", s.sh("rollbridge status --text"), `remembers application "shop", not "store"`)
+		if out, err := s.try("rollbridge deploy --release-path /srv/shop/releases/v2 --release-id v2"); err == nil || !strings.Contains(out, "set `application: shop` again") {
+			s.t.Errorf("a deploy: %v, %s", err, out)
+		}
 	})
 }
