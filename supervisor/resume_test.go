@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rollbridge/socket/control"
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/runner"
 )
@@ -387,7 +388,18 @@ func TestResumeFailsWhenItIsNotKnownWhatRuns(t *testing.T) {
 
 func TestOtherApplicationIsRefused(t *testing.T) {
 	survivors(t, shop, func(t *testing.T, w *world) {
+		rename := func(wantHint string) {
+			t.Helper()
+			w.edit("application: shop", "application: store")
+			_, err := w.deploy("v1")
+			if told, ok := errors.AsType[*control.Error](err); !ok || !strings.HasPrefix(told.Hint, wantHint) {
+				t.Errorf("%v", err)
+			}
+			w.edit("application: store", "application: shop")
+		}
+		rename("take these changes back, or restart the daemon") // nothing is named after it yet
 		w.mustDeploy("v1")
+		rename("set `application: shop` again")
 		w.crash()
 		w.edit("application: shop", "application: store")
 		w.start(w.places())

@@ -60,7 +60,7 @@ func (s *Supervisor) checkLive(next *config.Config) error {
 			hint = "take these changes back, or run: " + s.opt.Sockets.Renew
 		}
 	}
-	if slices.Contains(changes, "application") { // for which a restart does not help
+	if slices.Contains(changes, "application") && s.keepsApplication() {
 		hint = fmt.Sprintf("set `application: %s` again; what has another name is another application, and goes into a file of its own", s.opt.Config.Application)
 	}
 	if len(changes) == 0 {
@@ -72,6 +72,14 @@ func (s *Supervisor) checkLive(next *config.Config) error {
 			strings.Join(changes, ", ")),
 		Hint: hint,
 	}
+}
+
+// keepsApplication reports whether a restart would not change the application
+// either: see checkApplication.
+func (s *Supervisor) keepsApplication() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.survives() && (s.active != nil || len(s.services) > 0 || len(s.singletons) > 0)
 }
 
 // isAddress reports keys that say where the proxy listens.
