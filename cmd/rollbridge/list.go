@@ -45,9 +45,9 @@ const (
 const (
 	stateRunning = "running"
 	stateStopped = "stopped"
-	stateFailed  = "failed"    // its daemon ended, and systemd does not start it again
-	stateBroken  = "broken"    // its configuration cannot be used, so that nothing runs
-	stateDenied  = "no access" // this user may not ask
+	stateFailed  = "failed" // its daemon ended, and systemd does not start it again
+	stateBroken  = "broken" // its configuration cannot be used, so that nothing runs
+	stateDenied  = "denied" // this user may not ask
 	stateSilent  = "no answer"
 )
 

@@ -66,9 +66,9 @@ var manualNotes = map[string]string{
 	"deploy": "The answer is `{\"status\": \"success\", \"activeReleaseId\": …, \"previousReleaseId\": …}`, with `warnings` when something is to\n" +
 		"be looked at. A deploy belongs to the daemon: when the command is killed or loses its terminal, the deploy goes on.\n",
 	"list": "The state is `running`, `stopped`, `failed` (its daemon ended, and systemd does not start it again), `broken` (its configuration cannot\n" +
-		"be used, so that nothing runs), `no access` (this user may not ask) or `no answer`. Processes are those of the active release, the services and the\n" +
+		"be used, so that nothing runs), `denied` (this user may not ask) or `no answer`. Processes are those of the active release, the services and the\n" +
 		"singletons: how many run, of how many. A daemon that runs although its configuration is gone is listed, too.\n\n" +
-		"The exit code is 0 when all could be asked, whatever they said, and 1 with a `no access` or `no answer`. For monitoring, `--json` is\n" +
+		"The exit code is 0 when all could be asked, whatever they said, and 1 with a `denied` or `no answer`. For monitoring, `--json` is\n" +
 		"`{\"instances\": [{\"instance\", \"own\", \"config\", \"application\", \"state\", \"activeReleaseId\", \"activatedAt\", \"proxy\", \"processes\": {\"running\",\n" +
 		"\"total\"}, \"operation\", \"problems\": []}]}`: `own` tells the calling user's instances from the host's; `activeReleaseId` is null when there is\n" +
 		"none or it is not known; what else is not known is left out. `problems` is empty when all is well.\n",

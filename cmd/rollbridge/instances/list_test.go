@@ -63,7 +63,7 @@ func TestListShowsAllInstances(t *testing.T) {
 	r.says(t, 1, "no answer", "l-running")
 
 	r = other().types(t, program, "list")
-	r.says(t, 1, "no access", "may not use "+running.control())
+	r.says(t, 1, "denied", "may not use "+running.control())
 	if !strings.Contains(r.stdout, "l-stopped") {
 		t.Errorf("%s", r.stdout)
 	}
