@@ -133,7 +133,7 @@ func call[R any](ctx context.Context, r *remote, command string, args any, progr
 	var none R
 	if !r.wake && !wakes[command] {
 		if daemon, asleep := r.service.asleep(ctx); asleep {
-			return none, nil, r.service.stopped(daemon)
+			return none, nil, r.service.stopped(ctx, daemon)
 		}
 	}
 	client, err := control.Dial(ctx, r.socket)
@@ -240,6 +240,9 @@ func (r *remote) explain(ctx context.Context, command string, err error) error {
 		return failure(fmt.Errorf("%s: the daemon on %s gives no sign of life", command, r.socket),
 			"it may be stopped or stuck; what was asked for may still happen when it goes on")
 	case errors.Is(err, control.ErrClosed):
+		if deaf := r.service.deaf(context.WithoutCancel(ctx)); deaf != nil { // systemd let go of whoever waited
+			return deaf
+		}
 		return failure(fmt.Errorf("%s: %w", command, err), "its log says why; rollbridge status shows what runs when it is back")
 	}
 	return failure(fmt.Errorf("%s: %w", command, err), "")

@@ -45,7 +45,7 @@ const (
 const (
 	stateRunning = "running"
 	stateStopped = "stopped"
-	stateFailed  = "failed" // its daemon ended, and systemd does not start it again
+	stateFailed  = "failed" // its daemon ended, or its socket could not be made, and systemd does not start it again
 	stateBroken  = "broken" // its configuration cannot be used, so that nothing runs
 	stateDenied  = "denied" // this user may not ask
 	stateSilent  = "no answer"
@@ -210,6 +210,9 @@ func (row *instanceStatus) notRunning(ctx context.Context, r *remote, err error)
 	switch {
 	case absent(err) && lookErr == nil && daemon.ActiveState == "failed":
 		row.State = stateFailed
+	case absent(err) && r.service.deaf(ctx) != nil:
+		row.State = stateFailed
+		row.Problems = append(row.Problems, r.service.Proxy+" has failed")
 	case absent(err) && lookErr == nil && daemon.ActiveState == "active": // at a control.path, say, that this user may not read
 		row.State = stateSilent
 		row.Problems = append(row.Problems, r.service.Service+" runs, but nobody answers at "+r.socket)

@@ -80,6 +80,12 @@ func TestListKnowsWhatSystemdDoesNotRun(t *testing.T) {
 			t.Errorf("%s: %+v", command, row)
 		}
 	}
+	r.service = shopService(units{shopDaemon: loaded("inactive"), shopControl: loaded("active"), shopSocket: loaded("failed")})
+	_, _, err := call[supervisor.StatusResult](t.Context(), r, "status", struct{}{}, nil)
+	var deaf instanceStatus
+	if deaf.notRunning(t.Context(), r, err); deaf.State != stateFailed || len(deaf.Problems) != 1 {
+		t.Errorf("its socket failed: %+v", deaf)
+	}
 	var row instanceStatus
 	if row.notRunning(t.Context(), r, barred("/none", toWrite)); row.State != stateDenied || len(row.Problems) != 1 {
 		t.Errorf("%+v", row)

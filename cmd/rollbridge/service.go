@@ -98,12 +98,32 @@ func (s service) asleep(ctx context.Context) (daemon systemd.UnitState, asleep b
 }
 
 // stopped is the error of a question to a daemon that is asleep.
-func (s service) stopped(daemon systemd.UnitState) error {
+func (s service) stopped(ctx context.Context, daemon systemd.UnitState) error {
+	if err := s.deaf(ctx); err != nil {
+		return err
+	}
 	hint := s.systemctl("start "+s.Service) + " starts it"
 	if daemon.ActiveState == "failed" {
 		hint = s.systemctl("status "+s.Service) + " tells why"
 	}
 	return &fault{err: fmt.Errorf("%w: %s is %s", control.ErrNoDaemon, s.Service, daemon.ActiveState), hint: hint, code: exitNoDaemon}
+}
+
+// deaf is the error of a daemon whose socket for traffic systemd could not make:
+// it cannot be started before that is mended, whoever connects. Else nil.
+func (s service) deaf(ctx context.Context) error {
+	if !s.isInstance() {
+		return nil
+	}
+	socket, err := s.look(ctx, s.Proxy)
+	if err != nil || socket.ActiveState != "failed" {
+		return nil
+	}
+	return &fault{
+		err:  fmt.Errorf("%w: %s has failed", control.ErrNoDaemon, s.Proxy),
+		hint: s.systemctl("status "+s.Proxy) + " tells why: often another program has the address. When that is mended, " + s.systemctl("restart "+s.Proxy),
+		code: exitNoDaemon,
+	}
 }
 
 // ends reports whether systemd knows that the daemon is being stopped: then it

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
 	"rollbridge/supervisor/systemd"
@@ -63,6 +64,7 @@ func TestOnlySomeCommandsWakeAStoppedDaemon(t *testing.T) {
 		{"stopped", units{shopDaemon: loaded("inactive"), shopControl: loaded("active")}, "status", true, "`systemctl start rollbridge@shop.service`"},
 		{"failed", units{shopDaemon: loaded("failed"), shopControl: loaded("active")}, "logs", true, "`systemctl status rollbridge@shop.service`"},
 		{"stopped", units{shopDaemon: loaded("inactive"), shopControl: loaded("active")}, "cancel", true, "is inactive"},
+		{"without an address", units{shopDaemon: loaded("inactive"), shopControl: loaded("active"), shopSocket: loaded("failed")}, "status", true, "`systemctl restart rollbridge@shop.socket`"},
 		{"woken by a deploy", units{shopDaemon: loaded("inactive"), shopControl: loaded("active")}, "deploy", false, ""},
 		{"running", units{shopDaemon: loaded("active"), shopControl: loaded("active")}, "status", false, ""},
 		{"starting", units{shopDaemon: loaded("activating"), shopControl: loaded("active")}, "status", false, ""},
@@ -100,6 +102,21 @@ func TestWhereNobodyListensTheHintIsTheSocket(t *testing.T) {
 		var f *fault
 		if !errors.As(err, &f) || f.code != exitNoDaemon || !strings.Contains(f.hint, c.mentions) {
 			t.Errorf("%v: %v", c.units, err)
+		}
+	}
+}
+
+// systemd lets go of whoever waits when it cannot start the daemon for want of its
+// socket.
+func TestADeployThatCannotWakeTheDaemonNamesTheFailedSocket(t *testing.T) {
+	for socket, want := range map[string]fault{
+		"failed": {code: exitNoDaemon, hint: "`systemctl status rollbridge@shop.socket`"},
+		"active": {code: exitFailed, hint: "its log says why"},
+	} {
+		r := &remote{service: shopService(units{shopDaemon: loaded("inactive"), shopControl: loaded("active"), shopSocket: loaded(socket)})}
+		var f *fault
+		if err := r.explain(t.Context(), "deploy", control.ErrClosed); !errors.As(err, &f) || f.code != want.code || !strings.Contains(f.hint, want.hint) {
+			t.Errorf("%s: %v", socket, err)
 		}
 	}
 }
