@@ -74,7 +74,7 @@ func processesIn(dir string) []stat {
 }
 
 // signal sends to every member.
-func (c cgroup) signal(sig syscall.Signal) { signalAll(c, sig) }
+func (c cgroup) signal(sig syscall.Signal) { signalAll(c, sig, nobody) }
 
 // cgroupOf is the cgroup of a process.
 func cgroupOf(pid int) cgroup { return cgroup{systemd.CgroupOf(pid)} }

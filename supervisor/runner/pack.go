@@ -54,19 +54,27 @@ func awaitGone(ctx context.Context, p pack) error {
 	return nil
 }
 
-// signalAll sends to every member, and again to those that were born meanwhile.
-func signalAll(p pack, sig syscall.Signal) {
-	told := map[int]bool{}
+// signalAll sends to every member, looking until a look finds nobody new: a
+// member may be born meanwhile, or be missed while it gets a new parent. Those
+// for which reached answers true have the signal from elsewhere.
+func signalAll(p pack, sig syscall.Signal, reached func(stat) bool) {
+	seen := map[int]bool{}
 	for fresh := true; fresh; {
 		fresh = false
 		for _, m := range p.members() {
-			if !told[m.pid] {
-				told[m.pid], fresh = true, true
+			if seen[m.pid] {
+				continue
+			}
+			seen[m.pid], fresh = true, true
+			if !reached(m) {
 				m.signal(sig)
 			}
 		}
 	}
 }
+
+// nobody is reached from elsewhere.
+func nobody(stat) bool { return false }
 
 // killAll sends SIGKILL until no member runs, beginning each round with first.
 // It awaits just those it has killed; the next look finds who was born

@@ -59,11 +59,7 @@ func (t tree) owns(orphan stat) bool {
 // and to every member that has left it.
 func (t tree) signal(sig syscall.Signal) {
 	t.signalGroup(sig)
-	for _, m := range t.members() {
-		if m.group != t.shell {
-			m.signal(sig)
-		}
-	}
+	signalAll(t, sig, func(m stat) bool { return m.group == t.shell })
 }
 
 func (t tree) signalGroup(sig syscall.Signal) { _ = unix.Kill(-t.shell, sig) }

@@ -251,7 +251,7 @@ func (t *unitTarget) PID() int                       { return t.pid }
 func (t *unitTarget) Exited() <-chan struct{}        { return t.exited }
 func (t *unitTarget) Empty() bool                    { return isEmpty(t) }
 func (t *unitTarget) Left() []string                 { return namesOf(t) }
-func (t *unitTarget) Signal(sig syscall.Signal)      { signalAll(t, sig) }
+func (t *unitTarget) Signal(sig syscall.Signal)      { signalAll(t, sig, nobody) }
 func (t *unitTarget) Gone(ctx context.Context) error { return awaitGone(ctx, t) }
 func (t *unitTarget) Kill(ctx context.Context) error { return killAll(ctx, t, func() {}) }
 
