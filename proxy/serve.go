@@ -64,15 +64,27 @@ type connState struct {
 	since time.Time
 }
 
-// noteState follows what each connection is doing; a tunnel is not among them.
+// noteState follows what each connection is doing. One that becomes a tunnel
+// stays active until it is counted as that: Shutdown must not miss it between.
 func (p *Proxy) noteState(conn net.Conn, state http.ConnState) {
 	c := conn.(*clientConn)
-	p.mu.Lock()
-	if state == http.StateClosed || state == http.StateHijacked {
-		delete(p.conns, c)
-	} else {
-		p.conns[c] = connState{state, time.Now()}
+	switch state {
+	case http.StateClosed:
+		p.forget(c)
+		return
+	case http.StateHijacked:
+		return
 	}
+	p.mu.Lock()
+	p.conns[c] = connState{state, time.Now()}
+	p.mu.Unlock()
+	p.notify()
+}
+
+// forget no longer counts a connection: it has ended, or is a tunnel.
+func (p *Proxy) forget(c *clientConn) {
+	p.mu.Lock()
+	delete(p.conns, c)
 	p.mu.Unlock()
 	p.notify()
 }

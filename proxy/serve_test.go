@@ -133,6 +133,57 @@ func TestShutdownLetsWebSocketsLiveUntilItsEnd(t *testing.T) {
 	}
 }
 
+// heldAnswers is a listener whose connections pass nothing on to the client
+// before goOn is closed; reached tells of each that would.
+type heldAnswers struct {
+	net.Listener
+	reached, goOn chan struct{}
+}
+
+func (l heldAnswers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return heldAnswer{conn, l.reached, l.goOn}, err
+}
+
+type heldAnswer struct {
+	net.Conn
+	reached, goOn chan struct{}
+}
+
+func (h heldAnswer) Write(p []byte) (int, error) {
+	select {
+	case h.reached <- struct{}{}:
+		<-h.goOn
+	case <-h.goOn:
+	}
+	return h.Conn.Write(p)
+}
+
+func TestShutdownWaitsForAWebSocketThatJustBegins(t *testing.T) {
+	t.Parallel()
+	held := heldAnswers{listenLocal(t), make(chan struct{}), make(chan struct{})}
+	w := worldOn(t, held, accepting(t, echoBytes))
+	idle := w.dial() // its end shows that Shutdown has looked at the connections
+	eventually(t, "accepted", func() bool { return w.connections() == 1 })
+	c := w.dial().send(handshake)
+	<-held.reached
+	done := make(chan error, 1)
+	go func() { done <- w.Shutdown(bounded(t, patience)) }()
+	idle.ended()
+	select {
+	case err := <-done:
+		t.Errorf("Shutdown did not wait: %v", err)
+	case <-time.After(quietGrace / 2): // as long as it takes to look again
+	}
+	close(held.goOn)
+	c.head()
+	c.send("hello").mustRead("hello")
+	c.Close()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
 func TestSecondShutdownWaitsForTheFirst(t *testing.T) {
 	finish := make(chan bool)
 	w := newWorld(t, app(t, func(w http.ResponseWriter, r *http.Request) { <-finish }))

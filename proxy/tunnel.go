@@ -62,18 +62,21 @@ func (v *visit) tunnel(a *answer) {
 		return
 	}
 	defer conn.Close()
+	client := conn.(*clientConn)
+	defer v.proxy.forget(client)
 	conn.SetDeadline(time.Now().Add(bodyTimeout))
 	if _, err := conn.Write(upgradeHead(v.upgraded.Header)); err != nil {
 		return // the client is gone
 	}
 	conn.SetDeadline(time.Time{})
 	t := &tunnel{
-		client:  end{conn.(halfConn), buffered},
+		client:  end{client, buffered},
 		backend: end{v.conn, v.upgraded.Body},
 		done:    make(chan struct{}),
 	}
 	v.at.tunnels.add(t)
 	v.proxy.tunnels.add(t)
+	v.proxy.forget(client)
 	defer v.at.tunnels.remove(t)
 	defer v.proxy.tunnels.remove(t)
 	t.run()
