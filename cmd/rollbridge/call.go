@@ -14,6 +14,7 @@ import (
 	"rollbridge/socket/control"
 	"rollbridge/supervisor"
 	"rollbridge/supervisor/config"
+	"rollbridge/unitgen"
 )
 
 // A remote is the daemon of one configuration, seen from the command line.
@@ -101,7 +102,7 @@ func (e *env) configPath(given string) (string, error) {
 	if given == "" {
 		path, err := config.Find(e.Dir)
 		if err != nil {
-			return "", failure(err, "name the file: --config <path>, or the instance: -c <name>")
+			return "", failure(err, nameOne(config.Instances(), isDir(config.InstanceDir)))
 		}
 		return path, nil
 	}
@@ -114,6 +115,27 @@ func (e *env) configPath(given string) (string, error) {
 		return "", complaint(none.Message, none.Fix)
 	}
 	return path, err
+}
+
+// nameOne is what to do where no configuration is named and there is none that is
+// used by default.
+func nameOne(instances []config.Instance, installed bool) string {
+	var names []string
+	for _, instance := range instances {
+		names = append(names, "-c "+instance.Name)
+	}
+	switch {
+	case len(names) > 0:
+		return "name the instance: " + strings.Join(names, " or ")
+	case installed:
+		return "on a server write " + config.InstanceFile(unitgen.DefaultInstance) + ", see man rollbridge.yaml; then `systemctl daemon-reload` and `systemctl start rollbridge.socket`"
+	}
+	return "name the file: --config <path>, or the instance: -c <name>"
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func invalidConfig(path string, problems config.Problems) error {

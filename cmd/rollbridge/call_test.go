@@ -66,3 +66,15 @@ func TestBusyDaemonIsWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWhereToConfigureIsSaid(t *testing.T) {
+	for want, got := range map[string]string{
+		"name the instance: -c blog or -c shop":          nameOne([]config.Instance{{Name: "blog"}, {Name: "shop"}}, true),
+		"on a server write /etc/rollbridge/rollbridge.y": nameOne(nil, true),
+		"name the file: --config <path>":                 nameOne(nil, false),
+	} {
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
