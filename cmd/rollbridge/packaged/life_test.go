@@ -105,6 +105,22 @@ func TestInstallationMindsTheAdministrator(t *testing.T) {
 	})
 }
 
+// The machine goes down when the package is unpacked and not yet set up.
+func TestAnInterruptedInstallationIsFinished(t *testing.T) {
+	each(t, func(s *server) {
+		s.write("/etc/rollbridge/rollbridge.yaml", shopConfig)
+		s.sh("dpkg --unpack /built/rollbridge_old.deb")
+		if err := s.Reboot(); err != nil {
+			s.t.Fatal(err)
+		}
+		s.sh("dpkg --configure -a")
+		s.equal("the sockets", s.sh("systemctl is-active rollbridge.socket rollbridge-control.socket || true"), "active\nactive")
+		s.configure()
+		s.deploy("v1")
+		s.answers("v1")
+	})
+}
+
 // Two applications on one server, of which one has another address.
 func TestInstancesSideBySide(t *testing.T) {
 	each(t, func(s *server) {
