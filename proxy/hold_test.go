@@ -8,14 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rollbridge/socket/sockettest"
 )
 
 // refusing is an address that nothing listens on, yet.
-func refusing(t *testing.T) string {
-	l := listenLocal(t)
-	defer l.Close()
-	return l.Addr().String()
-}
+func refusing(t *testing.T) string { return sockettest.FreeAddress(t) }
 
 func serveAt(t *testing.T, addr string, h http.HandlerFunc) *http.Server {
 	l, err := net.Listen("tcp", addr)

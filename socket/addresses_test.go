@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"rollbridge/socket/sockettest"
 )
 
 func listenAll(t *testing.T, addrs ...string) []*Listener {
@@ -49,9 +51,7 @@ func TestListenAllListensOnAllOrNone(t *testing.T) {
 	}
 	answered := filepath.Join(dir, "answered")
 	listenControl(t, answered, Permissions{})
-	free := listenTCP(t, "127.0.0.1:0")
-	addr := free.Address()
-	free.Close()
+	addr := sockettest.FreeAddress(t)
 	taken := listenTCP(t, "127.0.0.1:0").Address()
 	for _, row := range []struct {
 		bad   string

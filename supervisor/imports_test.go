@@ -25,6 +25,7 @@ var allowedImports = map[string][]string{
 	"rollbridge/proxy":                                   {},
 	"rollbridge/socket":                                  {},
 	"rollbridge/socket/control":                          {},
+	"rollbridge/socket/sockettest":                       {},
 }
 
 func TestImportsPointOneWay(t *testing.T) {

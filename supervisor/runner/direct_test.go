@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rollbridge/socket/sockettest"
 	"rollbridge/supervisor/config"
 )
 
@@ -564,14 +565,14 @@ func TestListenersAreTold(t *testing.T) {
 	is(netip.MustParseAddrPort("127.0.0.1:1"), Nobody)
 	is(netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), addr.Port()), Nobody)
 
-	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
-		own := shell(t, "exec "+os.Args[0], func(s *config.Spec) { s.Env = []string{listenVariable + "=" + listen} })
+	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::]"} {
+		port := sockettest.FreePort(t)
+		own := shell(t, "exec "+os.Args[0], func(s *config.Spec) { s.Env = []string{fmt.Sprintf("%s=%s:%d", listenVariable, host, port)} })
 		own.start()
-		_, port, _ := net.SplitHostPort(own.says("listening "))
-		n, _ := strconv.Atoi(port)
-		at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(n))
+		own.says("listening ")
+		at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 		if got, err := own.Listens(at); got != Own || err != nil {
-			t.Errorf("%s: %v %v, want own", listen, got, err)
+			t.Errorf("%s: %v %v, want own", host, got, err)
 		}
 		is(at, Foreign)
 		own.stop()

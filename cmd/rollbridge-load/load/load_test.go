@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"rollbridge/socket/sockettest"
 )
 
 // A fakeShop answers as examples/shop does, of a release that can be changed.
@@ -321,13 +323,7 @@ func oneAnswer(c *net.TCPConn) {
 }
 
 func TestRefusedConnectionHasItsClass(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := closed.Addr().String()
-	closed.Close()
-	l := &Load{opt: Options{Target: addr, Timeout: time.Second}, rec: newRecorder()}
+	l := &Load{opt: Options{Target: sockettest.FreeAddress(t), Timeout: time.Second}, rec: newRecorder()}
 	if _, f := l.dial(t.Context()); f == nil || f.Class != ConnectRefused {
 		t.Errorf("got %v", f)
 	}

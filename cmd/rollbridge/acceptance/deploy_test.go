@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"rollbridge/socket/sockettest"
 )
 
 func Test048to063_ProcessEnvironment(t *testing.T) {
@@ -156,15 +158,10 @@ func TestExitBeforeHealthyFailsAtOnce(t *testing.T) {
 }
 
 func TestAnotherProcessOnThePortIsNotHealth(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := sockettest.FreePort(t)
 	// The command binds the port of another process of its own making, outside
 	// of its group: a listener that is not this release's.
-	h := start(t, strings.Replace(basicConfig, `"exec $APP web", port: 0`, fmt.Sprintf(`"sleep 1000", port: %d`, port), 1))
+	h := start(t, strings.Replace(basicConfig, `"exec $APP web", port: PORTS`, fmt.Sprintf(`"sleep 1000", port: %d`, port), 1))
 	h.awaitEvent("control socket listening", nil)
 	done := make(chan result, 1)
 	dir := h.release("v1")
@@ -203,7 +200,7 @@ func Test090_FullPortRange(t *testing.T) {
 	a, _ := net.Listen("tcp", "127.0.0.1:0")
 	defer a.Close()
 	port := a.Addr().(*net.TCPAddr).Port
-	h := start(t, strings.Replace(basicConfig, `web", port: 0`, fmt.Sprintf(`web", port: %d`, port), 1))
+	h := start(t, strings.Replace(basicConfig, `web", port: PORTS`, fmt.Sprintf(`web", port: %d`, port), 1))
 	says := fmt.Sprintf("No available ports in range %d-%d (1 port on 127.0.0.1): 0 reserved by this deploy, 1 already in use", port, port)
 	if r := h.tryDeploy("v1"); r.code != 1 || !strings.Contains(r.stderr, says) {
 		t.Errorf("%+v", r)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -90,16 +91,27 @@ application: shop
 control: {path: control.sock}
 proxy: {port: 0, healthTimeoutMs: 20000}
 processes:
-  - {id: web, policy: proxied, command: "exec $APP web", port: 0, gracefulStopMs: 2000}
+  - {id: web, policy: proxied, command: "exec $APP web", port: PORTS, gracefulStopMs: 2000}
 `
 
 // hosts counts the hosts: each has an application of its own, since units are
 // named after it.
 var hosts atomic.Int64
 
+// firstPort begins the ports of the hosts. Each has its own, of those that the
+// kernel hands out to nobody: no other test may get one between its choice and its use.
+var firstPort = rand.IntN(20_000)
+
+// ports are those of the nth host.
+func ports(n int) string {
+	const each = 20
+	from := 10_000 + (firstPort+n*each)%20_000
+	return fmt.Sprintf("{from: %d, to: %d}", from, from+each-1)
+}
+
 // newHost writes a configuration, in which the application is called shop-N
-// instead of shop; nothing runs yet. $APP in commands starts the test
-// application.
+// instead of shop, and PORTS are ports of its own; nothing runs yet. $APP in
+// commands starts the test application.
 func newHost(t *testing.T, config string) *host {
 	t.Helper()
 	t.Parallel()
@@ -107,7 +119,8 @@ func newHost(t *testing.T, config string) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, app: fmt.Sprintf("shop-%d", hosts.Add(1)), dir: dir, config: filepath.Join(dir, "rollbridge.yaml"), changed: make(chan struct{})}
+	n := int(hosts.Add(1))
+	h := &host{t: t, app: fmt.Sprintf("shop-%d", n), dir: dir, config: filepath.Join(dir, "rollbridge.yaml"), changed: make(chan struct{})}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +129,7 @@ func newHost(t *testing.T, config string) *host {
 	if os.Geteuid() == 0 {
 		config = "user: root\n" + config
 	}
-	h.write("rollbridge.yaml", strings.Replace(config, "application: shop\n", "application: "+h.app+"\n", 1))
+	h.write("rollbridge.yaml", strings.NewReplacer("application: shop\n", "application: "+h.app+"\n", "PORTS", ports(n)).Replace(config))
 	t.Cleanup(func() { h.cleanup() })
 	return h
 }

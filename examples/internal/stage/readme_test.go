@@ -3,7 +3,6 @@ package stage
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollbridge/socket/sockettest"
 )
 
 // TestREADMECommandsWorkWhenPasted runs the README's first deploy in a clone, with a
@@ -57,7 +58,7 @@ func readmeScript(t *testing.T, bin string) string {
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
 		script += block[1]
 	}
-	base, port := 10_000+os.Getpid()%200*100, strconv.Itoa(freePort(t))
+	base, port := sockettest.FreePort(t), strconv.Itoa(sockettest.FreePort(t))
 	for _, c := range [][2]string{
 		{"make build\n", "go build -buildvcs=false -o " + bin + "/rollbridge ./cmd/rollbridge\n"},
 		{"$PWD/bin", bin},
@@ -71,16 +72,6 @@ func readmeScript(t *testing.T, bin string) string {
 		script = strings.ReplaceAll(script, c[0], c[1])
 	}
 	return script
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func goEnv(t *testing.T, name string) string {
