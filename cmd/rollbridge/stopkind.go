@@ -23,8 +23,13 @@ type unitManager interface {
 	SystemState(ctx context.Context) (string, error)
 }
 
-// askPatience bounds the questions to the service manager.
-const askPatience = 2 * time.Second
+const (
+	// askPatience bounds questions of commands to the service manager.
+	askPatience = 2 * time.Second
+	// stopPatience bounds the question why the daemon is stopped, on which it
+	// depends whether everything is: a manager that is busy may take its time.
+	stopPatience = 10 * time.Second
+)
 
 // byOwnJob decides by why the daemon is stopped. Only when its unit, or the whole
 // machine, is being stopped do its processes end: a restart keeps them, and so
@@ -35,7 +40,7 @@ func byOwnJob(m unitManager, unit string) stopKind {
 		return stopEverything
 	}
 	return func(ctx context.Context) (detach bool) {
-		ctx, cancel := context.WithTimeout(ctx, askPatience)
+		ctx, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
 		if job, err := m.Job(ctx, unit); err == nil && job == "stop" {
 			return false

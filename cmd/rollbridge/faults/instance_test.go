@@ -362,9 +362,12 @@ func (in *instance) cleanup() {
 	exec.Command("systemctl", "stop", in.daemon()).Run()
 	left := units(in.t, "rollbridge-"+in.name+".*")
 	if len(left) > 0 {
-		in.t.Errorf("left behind: %v", left)
+		log, _ := exec.Command("journalctl", "--no-pager", "-o", "short-monotonic", "-n", "40", "-u", in.daemon(), "-u", "rollbridge-"+in.name+".*").CombinedOutput()
+		in.t.Errorf("left behind: %v; the journal ends with\n%s", left, log)
 	}
 	for _, unit := range left {
+		shown, _ := exec.Command("systemctl", "status", "--no-pager", unit).CombinedOutput()
+		in.t.Logf("%s", shown)
 		exec.Command("systemctl", "kill", "--signal=KILL", unit).Run()
 		exec.Command("systemctl", "stop", unit).Run()
 		exec.Command("systemctl", "reset-failed", unit).Run()
