@@ -18,6 +18,7 @@ type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	proxy   *Proxy
+	body    *upload
 	old     bool // HTTP/1.0: no interim answers
 	last    bool // the connection ends with this answer
 	begun   bool
@@ -30,6 +31,7 @@ func newAnswer(w http.ResponseWriter, r *http.Request, p *Proxy, k kind) *answer
 		ResponseWriter: w,
 		control:        control,
 		proxy:          p,
+		body:           newUpload(control, r.Body),
 		old:            !r.ProtoAtLeast(1, 1),
 		// What follows an upgrade that was not made is not read as a request.
 		last: k == webSocket || r.Header.Get("Upgrade") != "",
@@ -56,7 +58,9 @@ func (a *answer) finish() {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // else net/http guesses one
 	}
-	if a.last || a.proxy.closing.Load() {
+	// Behind a body that has not been read, net/http would panic over the next
+	// request (golang/go#68560).
+	if a.last || !a.body.complete() || a.proxy.closing.Load() {
 		h.Set("Connection", "close")
 	}
 }

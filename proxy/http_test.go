@@ -428,6 +428,31 @@ func TestEarlyAnswerDoesNotWaitForTheBody(t *testing.T) {
 	c.Close()
 }
 
+// golang/go#68560: the server would read on behind a body that nobody has read, and
+// panic.
+func TestAnswerBeforeTheBodyWasReadEndsTheConnection(t *testing.T) {
+	w := newWorld(t, "")
+	for _, body := range []string{"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"} {
+		c := w.dial().send("POST / HTTP/1.1\r\nHost: a\r\n%s", body)
+		mustContain(t, c.rest(), "HTTP/1.1 503 Service Unavailable\r\n", "Connection: close\r\n", "No active release")
+	}
+	if got := w.noted(); strings.Contains(got, "panic") {
+		t.Error(got)
+	}
+}
+
+func TestAnswerAfterTheBodyWasReadKeepsTheConnection(t *testing.T) {
+	w := newWorld(t, app(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	c := w.dial()
+	for range 2 {
+		for _, body := range []string{"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"} {
+			if res, got := c.send("POST / HTTP/1.1\r\nHost: a\r\n%s", body).answer("POST"); res.Close || got != "abc" {
+				t.Errorf("got %q, the connection ends: %t", got, res.Close)
+			}
+		}
+	}
+}
+
 func TestPanicInTheWatcherIsNotFatal(t *testing.T) {
 	w := newWorld(t, "127.0.0.1:1")
 	w.Configure(Options{OnError: func(err error) {

@@ -80,6 +80,13 @@ func (u *upload) end() {
 	}
 }
 
+// complete reports whether all of the body has been read.
+func (u *upload) complete() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.eof
+}
+
 // broken is what the client's side of the body failed with, or nil.
 func (u *upload) broken() error {
 	u.mu.Lock()

@@ -52,7 +52,7 @@ type visit struct {
 func (p *Proxy) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{proxy: p, kind: kindOf(r), peer: p.peerOf(r), target: originForm(r.RequestURI)}
 	client := newAnswer(w, r, p, v.kind)
-	v.body = newUpload(client.control, r.Body)
+	v.body = client.body
 	in := r.WithContext(r.Context()) // the server looks at the body of r itself
 	in.Body = v.body.reader()
 	if v.kind == plain {
