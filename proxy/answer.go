@@ -84,6 +84,9 @@ func (a *answer) extend() { a.control.SetWriteDeadline(time.Now().Add(bodyTimeou
 
 // fail answers a request that could not be forwarded.
 func (v *visit) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if v.body.inVain() {
+		err = errHungUp
+	}
 	switch {
 	case errors.Is(err, errUpgraded):
 	case errors.Is(err, errNoRelease):
@@ -97,7 +100,7 @@ func (v *visit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case v.body.broken() != nil:
 		w.Header().Set("Connection", "close")
 		say(w, http.StatusBadRequest, "Bad request: the body is malformed or was cut off")
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && err != errHungUp: // whose interruption of the body ends the context, too
 		panic(http.ErrAbortHandler) // the client is gone: nobody reads an answer
 	default:
 		v.report(err)
@@ -120,7 +123,7 @@ func reason(err error) string {
 	case isDialError(err):
 		return "the application cannot be reached"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		errors.Is(err, net.ErrClosed): // net/http noticed the end while it was still sending the body
+		errors.Is(err, errHungUp), errors.Is(err, net.ErrClosed): // net/http noticed the end while it was still sending the body
 		return "the application closed the connection without an answer"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the application took too long"

@@ -428,6 +428,40 @@ func TestEarlyAnswerDoesNotWaitForTheBody(t *testing.T) {
 	c.Close()
 }
 
+// An application may close with bytes unread, which resets the connection.
+func TestEarlyAnswerArrivesThoughTheApplicationReadsNoMore(t *testing.T) {
+	w := newWorld(t, rawApp(t, func(c *rawConn) {
+		c.head()
+		c.send("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc")
+	}))
+	for range 40 {
+		c := w.dial()
+		go c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n%04000000d", 0)
+		if res, body := c.answer("POST"); res.StatusCode != 413 || body != "abc" {
+			t.Fatalf("answered %s, %q", res.Status, body)
+		}
+		c.Close()
+	}
+	if got := w.noted(); got != "<nil>" {
+		t.Error(got)
+	}
+}
+
+func TestUploadEndsWithItsApplication(t *testing.T) {
+	for _, end := range []func(*rawConn){func(c *rawConn) { c.Close() }, (*rawConn).reset} {
+		w := newWorld(t, rawApp(t, func(c *rawConn) {
+			c.head()
+			io.ReadFull(c.r, make([]byte, 3))
+			end(c)
+		}))
+		c := w.dial().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
+		if res, body := c.answer("POST"); res.StatusCode != 502 || !res.Close || body != "Bad gateway: the application closed the connection without an answer\n" {
+			t.Errorf("answered %s, close %t, %q", res.Status, res.Close, body)
+		}
+		mustContain(t, w.noted(), errHungUp.Error())
+	}
+}
+
 // golang/go#68560: the server would read on behind a body that nobody has read, and
 // panic.
 func TestAnswerBeforeTheBodyWasReadEndsTheConnection(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -64,7 +66,7 @@ func dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, dialError{err}
 	}
-	return &upstreamConn{TCPConn: conn.(*net.TCPConn)}, nil
+	return &upstreamConn{halfConn: conn.(halfConn)}, nil
 }
 
 func isDialError(err error) bool {
@@ -72,10 +74,17 @@ func isDialError(err error) bool {
 	return ok
 }
 
-// An upstreamConn is a connection to an upstream.
+// An upstreamConn is a connection to an upstream. An application may answer and
+// close while it is still being sent a body: what it said counts, not that it no
+// longer reads. So a failed write is not told, and the next read tells how the
+// connection ended.
 type upstreamConn struct {
-	*net.TCPConn
+	halfConn
 	target string // put in place of the placeholder in the next request line
+	deaf   bool   // the peer reads no more
+
+	body  atomic.Pointer[upload] // of the request, until that is answered
+	ended atomic.Bool            // nothing more will be read
 }
 
 // placeholder stands for a request target that net/url would write otherwise
@@ -85,18 +94,49 @@ const placeholder = "/"
 // Write is called with a whole request line first, as net/http buffers more
 // than that.
 func (c *upstreamConn) Write(b []byte) (int, error) {
-	if c.target == "" {
-		return c.TCPConn.Write(b)
+	out := b
+	if c.target != "" {
+		var err error
+		if out, err = retarget(b, c.target); err != nil {
+			return 0, err
+		}
+		c.target = ""
 	}
-	head, err := retarget(b, c.target)
-	c.target = ""
-	if err != nil {
-		return 0, err
+	if c.deaf {
+		return len(b), nil
 	}
-	if _, err := c.TCPConn.Write(head); err != nil {
-		return 0, err
+	if n, err := c.halfConn.Write(out); errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		c.deaf = true
+	} else if err != nil {
+		return min(n, len(b)), err
 	}
 	return len(b), nil
+}
+
+// Read ends the upload when nothing more can be answered: net/http would wait
+// for a client that is silent in the middle of it.
+func (c *upstreamConn) Read(b []byte) (int, error) {
+	n, err := c.halfConn.Read(b)
+	if err != nil {
+		c.ended.Store(true)
+		c.interrupt()
+	}
+	return n, err
+}
+
+// carries says which body the connection carries to an application that has not
+// answered; nil is none.
+func (c *upstreamConn) carries(body *upload) {
+	c.body.Store(body)
+	if c.ended.Load() {
+		c.interrupt()
+	}
+}
+
+func (c *upstreamConn) interrupt() {
+	if body := c.body.Load(); body != nil {
+		body.interrupt()
+	}
 }
 
 // retarget is head with target in its request line.

@@ -71,7 +71,7 @@ func (v *visit) tunnel(a *answer) {
 	conn.SetDeadline(time.Time{})
 	t := &tunnel{
 		client:  end{client, buffered},
-		backend: end{v.conn, v.upgraded.Body},
+		backend: end{v.conn.halfConn, v.upgraded.Body},
 		done:    make(chan struct{}),
 	}
 	v.at.tunnels.add(t)

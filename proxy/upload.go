@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -9,6 +10,8 @@ import (
 
 // lateBody is how long a client may go on sending a body whose answer it has.
 const lateBody = 5 * time.Second
+
+var errHungUp = errors.New("closed the connection in the middle of the request")
 
 // An upload is the body of a request. It may take for ever, as long as bytes
 // flow. It may still be read when the request has ended, by the goroutine that
@@ -19,6 +22,7 @@ type upload struct {
 
 	mu     sync.Mutex // guards what follows
 	ended  bool       // the request has: the connection is not ours any more
+	vain   bool       // the upstream has closed its connection, without an answer
 	failed error      // what reading from the client ended with, if not EOF
 	eof    bool
 }
@@ -36,37 +40,56 @@ func (u *upload) reader() io.ReadCloser {
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	if !u.allow(bodyTimeout) {
-		return 0, http.ErrBodyReadAfterClose
+	if err := u.allow(bodyTimeout); err != nil {
+		return 0, err
 	}
 	n, err := u.ReadCloser.Read(p)
 	if err != nil {
-		u.stop(err)
+		err = u.stop(err)
 	}
 	return n, err
 }
 
-// allow gives the client d to send more, unless the request has ended.
-func (u *upload) allow(d time.Duration) bool {
+// allow gives the client d to send more, unless nobody wants it any more.
+func (u *upload) allow(d time.Duration) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.ended {
-		return false
+	switch {
+	case u.ended:
+		return http.ErrBodyReadAfterClose
+	case u.vain:
+		return errHungUp
 	}
 	u.control.SetReadDeadline(time.Now().Add(d))
-	return true
+	return nil
 }
 
-func (u *upload) stop(err error) {
+// stop notes what reading has ended with, and returns it.
+func (u *upload) stop(err error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		u.eof = true
-	} else if u.failed == nil {
+	case u.vain:
+		err = errHungUp
+	case u.failed == nil:
 		u.failed = err
 	}
 	if !u.ended {
 		u.control.SetReadDeadline(time.Time{})
+	}
+	return err
+}
+
+// interrupt ends a read that waits for the client: the upstream is gone, and
+// has not answered.
+func (u *upload) interrupt() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.ended && !u.eof {
+		u.vain = true
+		u.control.SetReadDeadline(time.Now())
 	}
 }
 
@@ -78,6 +101,13 @@ func (u *upload) end() {
 	if !u.eof {
 		u.control.SetReadDeadline(time.Now().Add(lateBody))
 	}
+}
+
+// inVain reports whether the body was interrupted.
+func (u *upload) inVain() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.vain
 }
 
 // complete reports whether all of the body has been read.

@@ -173,6 +173,7 @@ func (v *visit) RoundTrip(r *http.Request) (*http.Response, error) {
 // try sends the request to the upstream where it is counted.
 func (v *visit) try(r *http.Request) (*http.Response, error) {
 	v.answered.Store(false)
+	v.conn = nil
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(i httptrace.GotConnInfo) { v.got(i.Conn) },
 		GotFirstResponseByte: func() { v.answered.Store(true) },
@@ -184,12 +185,17 @@ func (v *visit) try(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		out.Body = io.NopCloser(r.Body) // a failed dial closes it
 	}
-	return v.at.of(r).RoundTrip(out)
+	res, err := v.at.of(r).RoundTrip(out)
+	if v.conn != nil {
+		v.conn.carries(nil)
+	}
+	return res, err
 }
 
 // got is called when the request has a connection, before it is written.
 func (v *visit) got(conn net.Conn) {
 	v.conn = conn.(*upstreamConn)
+	v.conn.carries(v.body)
 	if isAmbiguous(v.target) {
 		v.conn.target = v.target
 	}
