@@ -92,6 +92,25 @@ func mainPID(t *testing.T, unit string) int {
 	return pid
 }
 
+// stopped reports whether a signal has stopped all threads of a process.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(stats) == 0 {
+		t.Fatalf("process %d is gone: %v", pid, err)
+	}
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			return false
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T ") {
+			return false
+		}
+	}
+	return true
+}
+
 // workers are the processes of nginx that serve.
 func workers(t *testing.T) (pids []int) {
 	t.Helper()
