@@ -38,7 +38,8 @@ func Find(dir string) (string, error) {
 }
 
 // find looks in dir, then for the default instances in the other directories. One
-// that this user is not let near may be there: its daemon knows.
+// that this user is not let near may be there: its daemon knows. What has its name
+// and is no file is found, too: to say what is wrong with it.
 func find(dir string, instances ...string) (string, error) {
 	for _, name := range fileNames {
 		if path := filepath.Join(dir, name); isFile(path) {
@@ -46,7 +47,7 @@ func find(dir string, instances ...string) (string, error) {
 		}
 	}
 	for _, home := range instances {
-		if path := filepath.Join(home, fileNames[0]); isFile(path) || isHidden(path) {
+		if path := filepath.Join(home, fileNames[0]); isEntry(path) || isHidden(path) {
 			return path, nil
 		}
 	}
@@ -62,6 +63,12 @@ func find(dir string, instances ...string) (string, error) {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+// isEntry reports whether something has that name, be it a link to nowhere.
+func isEntry(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // isHidden reports whether nobody tells this user if there is such a file.

@@ -42,6 +42,26 @@ func TestFindTakesTheFirstName(t *testing.T) {
 	}
 }
 
+// Else the user would hear that there is no configuration at all.
+func TestFindTakesADefaultInstanceThatIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"is a directory": func(path string) error { return os.Mkdir(path, 0o755) },
+		"does not exist": func(path string) error { return os.Symlink("nowhere", path) },
+	} {
+		path := filepath.Join(t.TempDir(), "rollbridge.yaml")
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		got, err := find(t.TempDir(), filepath.Dir(path))
+		if err != nil || got != path {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if _, err := Load(got); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v; want %q", err, name)
+		}
+	}
+}
+
 func TestLoadExplainsWhatItCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
