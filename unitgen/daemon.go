@@ -43,9 +43,10 @@ type DropIn struct {
 }
 
 // DaemonDropIns are the drop-ins for the units of the daemon with that
-// configuration, whose proxy listens at these addresses.
-func DaemonDropIns(c *config.Config, addresses []Address, notes ...string) []DropIn {
-	all := BareDropIns(instanceOf(c.File), c.File, notes...)
+// configuration, whose proxy listens at these addresses. They come from source, a
+// file or a directory.
+func DaemonDropIns(c *config.Config, source string, addresses []Address, notes ...string) []DropIn {
+	all := BareDropIns(instanceOf(c.File), source, notes...)
 	all[0].proxySocket(addresses)
 	all[1].controlSocket(c.Control)
 	all[2].add("TimeoutStopUSec", uint64((c.ShutdownTimeout + stopMargin).Microseconds()))

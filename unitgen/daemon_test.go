@@ -53,7 +53,7 @@ func TestDropInsOfTheDaemonAreTheGoldenOnes(t *testing.T) {
 		if len(problems) > 0 {
 			t.Errorf("%s: %v", s.golden, problems)
 		}
-		compareDropIns(t, "daemon-"+s.golden, unitgen.DaemonDropIns(c, addresses, s.notes...))
+		compareDropIns(t, "daemon-"+s.golden, unitgen.DaemonDropIns(c, c.File, addresses, s.notes...))
 	}
 	compareDropIns(t, "daemon-bare", unitgen.BareDropIns("rollbridge", config.InstanceDir, "There is none."))
 }

@@ -46,22 +46,34 @@ func (g *generator) path(path string) string { return filepath.Join(g.root, path
 
 // instances are the names of the instances, the default one first: where two want
 // the same, the first has it. The default one's units are there without a
-// configuration too.
+// configuration too; those that were deployed, and have none any more, come last.
 func (g *generator) instances() []string {
 	entries, err := os.ReadDir(g.path(config.InstanceDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.log.warn(fmt.Sprintf("%s cannot be read: %v; hint: it has to be a directory that root can read", config.InstanceDir, reason(err)))
 		return nil
 	}
-	names := []string{unitgen.DefaultInstance}
+	var names []string
+	if err == nil {
+		names = append(names, unitgen.DefaultInstance)
+	}
 	for _, e := range entries {
 		if name, ok := g.instanceName(e); ok && name != unitgen.DefaultInstance {
 			names = append(names, name)
 		}
 	}
-	return names
+	return append(names, g.remnants(names)...)
+}
+
+// remnants are the instances that were deployed and are not among these.
+func (g *generator) remnants(names []string) (more []string) {
+	deployed, _ := filepath.Glob(g.path(g.active(config.InstanceFile("*"))))
+	for _, path := range deployed {
+		if name := filepath.Base(filepath.Dir(path)); unitgen.IsUnitInstance(name) && !slices.Contains(names, name) {
+			more = append(more, name)
+		}
+	}
+	return more
 }
 
 // instanceName is the instance whose configuration an entry is, if it is one.
@@ -94,7 +106,7 @@ func (g *generator) instance(name string) {
 	}()
 	file := config.InstanceFile(name)
 	if _, err := os.Lstat(g.path(file)); errors.Is(err, fs.ErrNotExist) {
-		g.write(unitgen.BareDropIns(name, config.InstanceDir, "There is no "+file+" yet."))
+		g.write(g.remnant(name, file))
 		return
 	}
 	p := g.plan(name, file)
@@ -102,6 +114,20 @@ func (g *generator) instance(name string) {
 		g.link(name)
 	}
 }
+
+// remnant makes the drop-ins of an instance without a configuration. Its daemon may
+// run: systemd would drop the sockets of a unit that no longer lists them.
+func (g *generator) remnant(name, file string) []unitgen.DropIn {
+	active := g.active(file)
+	s, unusable := g.load(active, file)
+	if len(unusable) > 0 {
+		return unitgen.BareDropIns(name, config.InstanceDir, "There is no "+file+" yet.")
+	}
+	return unitgen.DaemonDropIns(s.Config, config.InstanceDir, s.addresses, "There is no "+file+"; these are the settings of the last deploy, in "+active+".")
+}
+
+// active is the copy of the configuration in force.
+func (g *generator) active(file string) string { return g.options().Places(file, "").ActiveConfig() }
 
 // A plan is what becomes of one instance.
 type plan struct {
@@ -117,7 +143,7 @@ func (g *generator) plan(name, file string) plan {
 		return g.settle(s)
 	}
 	g.log.warn(troubles...)
-	active := g.options().Places(file, "").ActiveConfig()
+	active := g.active(file)
 	if s, unusable := g.load(active, file); len(unusable) == 0 {
 		g.log.warn(file + ": until it is mended its units keep the settings of the last deploy, in " + active)
 		return g.settle(s, append([]string{"The configuration cannot be used; these are the settings of the last deploy, in " + active + ".", ""}, troubles...)...)
@@ -155,7 +181,7 @@ func (g *generator) settle(s settings, notes ...string) plan {
 	conflicts := s.conflicts(g.taken)
 	g.taken = append(g.taken, s)
 	g.log.warn(conflicts...)
-	return plan{unitgen.DaemonDropIns(s.Config, s.addresses, append(notes, conflicts...)...), len(conflicts) == 0}
+	return plan{unitgen.DaemonDropIns(s.Config, s.File, s.addresses, append(notes, conflicts...)...), len(conflicts) == 0}
 }
 
 // conflicts says what earlier instances have already.

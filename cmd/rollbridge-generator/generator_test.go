@@ -183,11 +183,33 @@ func TestABrokenConfigurationKeepsTheSettingsOfTheLastDeploy(t *testing.T) {
 		"/etc/rollbridge/rollbridge.yaml: until it is mended its units keep the settings of the last deploy, in /var/lib/rollbridge/rollbridge/active.yaml",
 		"/etc/rollbridge/shop.yaml:2:9: "+unknown,
 		"/etc/rollbridge/shop.yaml: until it is mended")
-	m.hasExactly(t, dropIns("rollbridge"), dropIns("shop"), links("shop"), dropIns("good"), links("good"))
+	m.hasExactly(t, dropIns("rollbridge"), dropIns("shop"), links("shop"), dropIns("good"), links("good"), dropIns("not-there"))
 	m.has(t, "rollbridge.socket.d/50-rollbridge.conf", "ListenStream=127.0.0.1:8000",
 		"# The configuration cannot be used; these are the settings of the last deploy, in /var/lib/rollbridge/rollbridge/active.yaml.",
 		"# "+m.said[0])
 	m.has(t, "rollbridge@shop.service.d/50-rollbridge.conf", "TimeoutStopSec=100s", "# "+m.said[2], "SourcePath=/etc/rollbridge/shop.yaml")
+}
+
+// Deleted under a running daemon: its sockets must still be those of its units.
+func TestADeletedConfigurationKeepsTheSettingsOfTheLastDeploy(t *testing.T) {
+	m := newMachine(t, map[string]string{
+		"/var/lib/rollbridge/rollbridge/active.yaml": good("main", 8000),
+		"/var/lib/rollbridge/shop/active.yaml":       good("shop", 9001),
+		"/var/lib/rollbridge/copy/active.yaml":       good("shop", 9001),
+		"/var/lib/rollbridge/broken/active.yaml":     broken,
+		"/var/lib/rollbridge/.odd/active.yaml":       good("odd", 9003),
+		"/var/lib/rollbridge/.applications/shop":     "shop",
+	}).generate()
+	m.says(t)
+	m.hasExactly(t, dropIns("rollbridge"), dropIns("shop"), dropIns("copy"), dropIns("broken"))
+	m.has(t, "rollbridge.socket.d/50-rollbridge.conf", "ListenStream=127.0.0.1:8000", "SourcePath=/etc/rollbridge",
+		"# There is no /etc/rollbridge/rollbridge.yaml; these are the settings of the last deploy, in /var/lib/rollbridge/rollbridge/active.yaml.")
+	m.has(t, "rollbridge@shop.socket.d/50-rollbridge.conf", "ListenStream=127.0.0.1:9001")
+
+	m.write(t, "/etc/rollbridge/copy.yaml", good("shop", 9001))
+	m.generate()
+	m.says(t)
+	m.hasExactly(t, dropIns("rollbridge"), dropIns("shop"), dropIns("copy"), links("copy"), dropIns("broken"))
 }
 
 func TestWithoutADeployABrokenConfigurationLeavesTheUnitsAsTheyAre(t *testing.T) {

@@ -50,7 +50,7 @@ func daemonDropIns(cfg *config.Config) ([]unitgen.DropIn, config.Problems) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return unitgen.DaemonDropIns(cfg, addresses), nil
+	return unitgen.DaemonDropIns(cfg, cfg.File, addresses), nil
 }
 
 // loadAsInstance reads a configuration as the generator does: as that of an

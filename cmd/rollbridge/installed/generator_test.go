@@ -79,7 +79,7 @@ func TestSystemdListensAtSeveralAddresses(t *testing.T) {
 			t.Fatal(problems)
 		}
 		h.write(t, map[string]string{"rollbridge": good("main", 8000)})
-		for _, d := range unitgen.DaemonDropIns(c, addresses) {
+		for _, d := range unitgen.DaemonDropIns(c, c.File, addresses) {
 			must(t, os.WriteFile(filepath.Join(h.Share(), "drop-in"), []byte(d.Text()), 0o644))
 			h.sh(t, "install -D -m 644 /share/drop-in /etc/systemd/system/"+d.Path())
 		}
@@ -152,6 +152,26 @@ func TestAPortMovesWithAReloadAndARestartOfTheSocket(t *testing.T) {
 		h.sh(t, "systemctl restart rollbridge.socket; systemctl is-active rollbridge.socket rollbridge-control.socket rollbridge.service")
 		if h.connects("127.0.0.1/8000") || !h.connects("127.0.0.1/8001") {
 			t.Error("the listener has not moved")
+		}
+	})
+}
+
+// A reload with units that no longer list an address has systemd drop its listener,
+// and the next restart of the daemon would find none.
+func TestADeletedConfigurationLosesNoListener(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		h.sh(t, standIn)
+		h.write(t, map[string]string{"rollbridge": good("main", 8000), "shop": good("shop", 9001)})
+		for _, instance := range []string{"rollbridge", "shop"} {
+			h.sh(t, "mkdir -p /var/lib/rollbridge/"+instance+"; cp /etc/rollbridge/"+instance+".yaml /var/lib/rollbridge/"+instance+"/active.yaml")
+		}
+		h.sh(t, "systemctl start rollbridge.socket rollbridge@shop.socket")
+		h.sh(t, "mv /etc/rollbridge /etc/away; systemctl daemon-reload; mv /etc/away /etc/rollbridge; systemctl daemon-reload")
+		h.sh(t, "systemctl restart rollbridge.service rollbridge@shop.service")
+		for _, address := range []string{"127.0.0.1/8000", "127.0.0.1/9001"} {
+			if !h.connects(address) {
+				t.Errorf("nobody listens on %s any more: %s", address, h.sh(t, "systemctl status --no-pager rollbridge.socket rollbridge@shop.socket || :"))
+			}
 		}
 	})
 }
