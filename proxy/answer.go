@@ -84,9 +84,7 @@ func (a *answer) extend() { a.control.SetWriteDeadline(time.Now().Add(bodyTimeou
 
 // fail answers a request that could not be forwarded.
 func (v *visit) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if v.body.inVain() {
-		err = errHungUp
-	}
+	broken := v.body.broken()
 	switch {
 	case errors.Is(err, errUpgraded):
 	case errors.Is(err, errNoRelease):
@@ -97,15 +95,21 @@ func (v *visit) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errHeldMany):
 		w.Header().Set("Retry-After", "1")
 		say(w, http.StatusServiceUnavailable, "Active release is restarting and too many requests wait for it")
-	case v.body.broken() != nil:
-		w.Header().Set("Connection", "close")
+	case broken == errHungUp: // whose interruption of the body has ended the context, too
+		v.blame(w, broken)
+	case broken != nil:
 		say(w, http.StatusBadRequest, "Bad request: the body is malformed or was cut off")
-	case r.Context().Err() != nil && err != errHungUp: // whose interruption of the body ends the context, too
+	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client is gone: nobody reads an answer
 	default:
-		v.report(err)
-		say(w, http.StatusBadGateway, "Bad gateway: "+reason(err))
+		v.blame(w, err)
 	}
+}
+
+// blame says that the application failed with err.
+func (v *visit) blame(w http.ResponseWriter, err error) {
+	v.report(err)
+	say(w, http.StatusBadGateway, "Bad gateway: "+reason(err))
 }
 
 // say answers with one line.

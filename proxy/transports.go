@@ -117,7 +117,7 @@ func (c *upstreamConn) Write(b []byte) (int, error) {
 // for a client that is silent in the middle of it.
 func (c *upstreamConn) Read(b []byte) (int, error) {
 	n, err := c.halfConn.Read(b)
-	if err != nil {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // which is our own doing
 		c.ended.Store(true)
 		c.interrupt()
 	}

@@ -11,6 +11,7 @@ import (
 // lateBody is how long a client may go on sending a body whose answer it has.
 const lateBody = 5 * time.Second
 
+// errHungUp is of an upstream that ended its connection without an answer.
 var errHungUp = errors.New("closed the connection in the middle of the request")
 
 // An upload is the body of a request. It may take for ever, as long as bytes
@@ -22,8 +23,7 @@ type upload struct {
 
 	mu     sync.Mutex // guards what follows
 	ended  bool       // the request has: the connection is not ours any more
-	vain   bool       // the upstream has closed its connection, without an answer
-	failed error      // what reading from the client ended with, if not EOF
+	failed error      // why nothing more is read, if not for EOF: the client's fault, or errHungUp
 	eof    bool
 }
 
@@ -57,24 +57,23 @@ func (u *upload) allow(d time.Duration) error {
 	switch {
 	case u.ended:
 		return http.ErrBodyReadAfterClose
-	case u.vain:
-		return errHungUp
+	case u.failed != nil:
+		return u.failed
 	}
 	u.control.SetReadDeadline(time.Now().Add(d))
 	return nil
 }
 
-// stop notes what reading has ended with, and returns it.
+// stop notes what reading has ended with, and returns why.
 func (u *upload) stop(err error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch {
-	case err == io.EOF:
+	if err == io.EOF {
 		u.eof = true
-	case u.vain:
-		err = errHungUp
-	case u.failed == nil:
+	} else if u.failed == nil {
 		u.failed = err
+	} else {
+		err = u.failed
 	}
 	if !u.ended {
 		u.control.SetReadDeadline(time.Time{})
@@ -87,8 +86,8 @@ func (u *upload) stop(err error) error {
 func (u *upload) interrupt() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.ended && !u.eof {
-		u.vain = true
+	if !u.ended && !u.eof && u.failed == nil {
+		u.failed = errHungUp
 		u.control.SetReadDeadline(time.Now())
 	}
 }
@@ -103,13 +102,6 @@ func (u *upload) end() {
 	}
 }
 
-// inVain reports whether the body was interrupted.
-func (u *upload) inVain() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.vain
-}
-
 // complete reports whether all of the body has been read.
 func (u *upload) complete() bool {
 	u.mu.Lock()
@@ -117,7 +109,7 @@ func (u *upload) complete() bool {
 	return u.eof
 }
 
-// broken is what the client's side of the body failed with, or nil.
+// broken is why the body ended too early, or nil.
 func (u *upload) broken() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
