@@ -49,13 +49,11 @@ func (g *generator) path(path string) string { return filepath.Join(g.root, path
 // configuration too; those that were deployed, and have none any more, come last.
 func (g *generator) instances() []string {
 	entries, err := os.ReadDir(g.path(config.InstanceDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		g.log.warn(fmt.Sprintf("%s cannot be read: %v; hint: it has to be a directory that root can read", config.InstanceDir, reason(err)))
-		return nil
-	}
 	var names []string
 	if err == nil {
 		names = append(names, unitgen.DefaultInstance)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		g.log.warn(fmt.Sprintf("%s cannot be read: %v; hint: it has to be a directory that root can read", config.InstanceDir, reason(err)))
 	}
 	for _, e := range entries {
 		if name, ok := g.instanceName(e); ok && name != unitgen.DefaultInstance {

@@ -289,6 +289,11 @@ func TestADirectoryThatCannotBeReadIsReported(t *testing.T) {
 	m := newMachine(t, map[string]string{"/etc/rollbridge": "a file"}).generate()
 	m.says(t, "/etc/rollbridge cannot be read: not a directory; hint: ")
 	m.hasExactly(t)
+
+	m.write(t, "/var/lib/rollbridge/rollbridge/active.yaml", good("main", 8000))
+	m.generate()
+	m.hasExactly(t, dropIns("rollbridge"))
+	m.has(t, "rollbridge.socket.d/50-rollbridge.conf", "ListenStream=127.0.0.1:8000")
 }
 
 func TestWhatCannotBeWrittenIsReported(t *testing.T) {
